@@ -1,0 +1,53 @@
+# Each target sets up what it needs; `make help` lists them. ARGS is passed on, for example
+#   make test ARGS="-k sandbox -x"        make demo ARGS="--seed 3"
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system demo test test-all lint typecheck format bench clean
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: system $(READY) ## build .venv and install what demo and test need
+
+system: # packages of the operating system: installed where that is allowed, else named
+	@scripts/system_packages.sh
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) scripts/check_python.py
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[room,sim,search,gateway,dev]'
+	@touch $@
+
+demo: setup ## four simulated stations improve a policy, headless, to the end
+	$(BIN)/enpire-tui --autonomous $(ARGS)
+
+test: setup ## the tests, under ten minutes
+	$(BIN)/python -m pytest -m "not long" $(ARGS)
+
+test-all: setup ## the tests with the long ones
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## ruff, and the contract between the floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+typecheck: setup ## pyright, strict outside recipes
+	$(BIN)/pyright $(ARGS)
+
+format: setup ## ruff format and the fixes that are safe
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## one benchmark: make bench NAME=wire
+	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
+
+clean: ## remove .venv and what tools left behind
+	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
