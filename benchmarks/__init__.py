@@ -1,0 +1,1 @@
+"""Measurements beside their peers, one module a subject: `python -m benchmarks.NAME`."""

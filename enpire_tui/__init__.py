@@ -1,0 +1,1 @@
+"""The control room: what people run. Supervisor, screens, headless mode, reports."""

@@ -1,0 +1,1 @@
+"""The only contract between processes: journals, commands, telemetry, keys, keeper."""

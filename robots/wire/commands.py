@@ -1,0 +1,292 @@
+"""Every command and reply between processes, one tagged union per receiver.
+
+A command is sent as `Request`; its reply is `Reply`. The receiver's table in `robots.wire.roles`
+says which roles may send which command.
+"""
+
+from robots.wire.records import Frozen, Idea, Mode, Purpose, RecipeArchive, Role, Signed
+
+
+class Command(Frozen, tag=True):
+    """Base of all commands; the tag is the class name."""
+
+
+# --- any daemon ---------------------------------------------------------------------------------
+
+
+class Hello(Command):
+    """First command of a session; answered with `Welcome`, whatever its incarnation says."""
+
+
+class ReadJournal(Command):
+    """Rows after `after_seq`, oldest first; waits up to `wait_s` for the first one."""
+
+    after_seq: int
+    limit: int = 1000
+    wait_s: float = 0.0
+
+
+class ReadSnapshot(Command):
+    """The latest snapshot of the daemon's own state; answered with `Snapshot`."""
+
+
+class TakeLease(Command):
+    """Take or renew the fleet's control lease; answered with `LeaseTaken`.
+
+    Attributes:
+        force: Take it although another operator holds it; the other's epoch is then late.
+    """
+
+    force: bool = False
+
+
+class GetStatus(Command):
+    """The daemon's present state, as its own status struct encoded to builtins."""
+
+
+# --- station ------------------------------------------------------------------------------------
+
+
+class StartBatch(Command):
+    """Queue a batch. Idempotent by `batch_id`: a known id is answered with its state.
+
+    Attributes:
+        seeds: Explicit seeds: chosen by the agent (`explore`) or fixed beforehand by the
+            supervisor (`confirm`); None for `evaluate`, whose seeds the station seals itself.
+        stop_at_failure: `confirm` batches end at the first failure.
+        record: Whether episodes are recorded to disk.
+    """
+
+    batch_id: str
+    purpose: Purpose
+    commit: str
+    recipe: RecipeArchive
+    idea_id: str
+    episodes: int
+    seeds: tuple[int, ...] | None = None
+    stop_at_failure: bool = False
+    record: bool = False
+
+
+class CancelBatch(Command):
+    """End a batch that has not finished; what ran counts, the record is void and visible."""
+
+    batch_id: str
+    reason: str
+
+
+class GetBatch(Command):
+    """State and signed ledger record (when finished) of a batch."""
+
+    batch_id: str
+
+
+class GetEpisode(Command):
+    """Evidence of one episode: explore episodes fully, sealed ones only failures, without seed."""
+
+    batch_id: str
+    index: int
+
+
+class RenewGrant(Command):
+    """A `MotionGrant`, signed by the supervisor's key."""
+
+    grant: Signed
+
+
+class Hold(Command):
+    """Stop moving and hold. Needs no lease; anyone authenticated may send it."""
+
+    reason: str
+
+
+class Release(Command):
+    """End a hold or a latched stop, naming the station as a typed confirmation."""
+
+    station: str
+    cause: str = ""
+
+
+class EmergencyStop(Command):
+    """Stop, park, power off, latched in a file until a person at the robot clears it."""
+
+    reason: str
+
+
+# --- supervisor ---------------------------------------------------------------------------------
+
+
+class ProposeIdea(Command):
+    """Claim an idea before work on it; near-duplicates are refused with the idea they repeat."""
+
+    idea: Idea
+    fingerprint: str
+
+
+class SubmitCandidate(Command):
+    """Queue an idea's commit for sealed evaluation. Idempotent by idea id."""
+
+    idea: Idea
+    recipe: RecipeArchive
+    fingerprint: str
+
+
+class GetDigest(Command):
+    """What changed in the run since `cursor` (a supervisor journal seq), at most 600 tokens."""
+
+    cursor: int
+
+
+class GetLeaderboard(Command):
+    """Ideas with their counts, intervals and decisions, best first, and the champion."""
+
+
+class HoldFleet(Command):
+    """Hold every station."""
+
+    reason: str
+
+
+class ReleaseFleet(Command):
+    """Release every held station."""
+
+    cause: str = ""
+
+
+class StopRun(Command):
+    """End the run with outcome "stopped"."""
+
+    reason: str
+
+
+class HandOver(Command):
+    """Change the fleet's mode; autonomous needs a signed policy file or a typed word.
+
+    Attributes:
+        word: The typed confirmation, where a person hands over.
+        policy: A `PolicyFile` signed with a person's key, where nobody watches.
+    """
+
+    mode: Mode
+    word: str = ""
+    policy: Signed | None = None
+
+
+# --- agent --------------------------------------------------------------------------------------
+
+
+class PauseAgent(Command):
+    """Take no further turn after the present one."""
+
+    reason: str = ""
+
+
+class ResumeAgent(Command):
+    """Go on after a pause."""
+
+
+class MessageAgent(Command):
+    """A person's words, given to the agent at its next turn."""
+
+    text: str
+
+
+class StopAgent(Command):
+    """Finish the journal and end the process for good (its keeper sees exit code 0)."""
+
+    reason: str = ""
+
+
+AnyCommand = (
+    Hello
+    | ReadJournal
+    | ReadSnapshot
+    | TakeLease
+    | GetStatus
+    | StartBatch
+    | CancelBatch
+    | GetBatch
+    | GetEpisode
+    | RenewGrant
+    | Hold
+    | Release
+    | EmergencyStop
+    | ProposeIdea
+    | SubmitCandidate
+    | GetDigest
+    | GetLeaderboard
+    | HoldFleet
+    | ReleaseFleet
+    | StopRun
+    | HandOver
+    | PauseAgent
+    | ResumeAgent
+    | MessageAgent
+    | StopAgent
+)
+
+
+class Request(Frozen):
+    """Envelope of a command.
+
+    Attributes:
+        request_id: Chosen by the sender; a repeated id is answered with the first reply.
+        incarnation: The receiver's incarnation the sender believes it talks to ("" in `Hello`).
+        deadline_s: On the receiver's monotonic clock; later, the command is refused unexecuted.
+        lease_epoch: Epoch of the operator's control lease, where the command needs one.
+    """
+
+    request_id: str
+    incarnation: str
+    deadline_s: float
+    command: AnyCommand
+    lease_epoch: int | None = None
+
+
+class Reply(Frozen):
+    """Answer to a request.
+
+    Attributes:
+        reason: "" when ok; else a named reason such as "deadline", "role", "incarnation",
+            "unknown_batch", "held", "invalid: <detail>".
+        body: msgpack bytes of the result struct, b"" if there is none.
+    """
+
+    request_id: str
+    ok: bool
+    reason: str = ""
+    body: bytes = b""
+
+
+class Welcome(Frozen):
+    """Answer to `Hello`: whom the sender talks to, and by which clock deadlines are read.
+
+    Attributes:
+        incarnation: Changes with every start of the daemon.
+        monotonic_s: The receiver's monotonic clock when it answered.
+        role: Role of the sender's key, as the receiver knows it.
+        journal_id: Changes when the journal was replaced; "" if the daemon keeps none.
+        last_seq: Last committed row of the journal.
+    """
+
+    name: str
+    incarnation: str
+    monotonic_s: float
+    role: Role
+    journal_id: str = ""
+    last_seq: int = 0
+
+
+class Snapshot(Frozen):
+    """A daemon's folded state up to and with row `seq`; seq 0 and b"" if there is none."""
+
+    seq: int
+    state: bytes
+    journal_id: str
+
+
+class LeaseTaken(Frozen):
+    """The control lease as it now stands for its holder."""
+
+    epoch: int
+    ttl_s: float

@@ -1,0 +1,481 @@
+"""Every kind of journal row: events in the past tense, one tagged union per owner."""
+
+from robots.wire.records import (
+    Counts,
+    Episode,
+    Frozen,
+    Idea,
+    Mode,
+    Outcome,
+    Purpose,
+    RecipeArchive,
+    StationFigures,
+    TokenCounts,
+)
+
+
+class Event(Frozen, tag=True):
+    """Base of all journal rows; the tag is the row's `kind`."""
+
+
+# --- any daemon ---------------------------------------------------------------------------------
+
+
+class DaemonStarted(Event):
+    """A daemon came up; `restarts` counts this journal's earlier incarnations."""
+
+    name: str
+    incarnation: str
+    pid: int
+    restarts: int
+    version: str
+
+
+class Noted(Event):
+    """A line for people: a warning, a refusal, a fault. `level` is info, warning or error."""
+
+    level: str
+    text: str
+
+
+# --- link --------------------------------------------------------------------------------------
+
+
+class LinkChanged(Event):
+    """State of the SSH link to a host: CONNECTED, LOST, REFUSED."""
+
+    host: str
+    state: str
+    detail: str = ""
+
+
+# --- station ------------------------------------------------------------------------------------
+
+
+class BatchAccepted(Event):
+    """A batch was queued; with all that is needed to go on with it after a restart."""
+
+    batch_id: str
+    purpose: Purpose
+    commit: str
+    idea_id: str
+    recipe: RecipeArchive
+    episodes: int
+    seeds: tuple[int, ...] | None
+    stop_at_failure: bool
+    record: bool
+    requested_by: str
+
+
+class EpisodeStarted(Event):
+    """An episode began with its reset."""
+
+    batch_id: str
+    index: int
+    number: int
+
+
+class EpisodeFinished(Event):
+    """An episode came to its one outcome."""
+
+    batch_id: str
+    episode: Episode
+
+
+class BatchFinished(Event):
+    """A batch ended; its signed record is in the ledger."""
+
+    batch_id: str
+    purpose: Purpose
+    commit: str
+    idea_id: str
+    counts: Counts
+    void: bool
+    void_reason: str
+    seconds: float
+    ledger_sha256: str
+
+
+class SafetyActed(Event):
+    """A row of the safety table fired."""
+
+    batch_id: str
+    index: int
+    condition: str
+    action: str
+
+
+class PolicyBlocked(Event):
+    """Something a worker tried was blocked."""
+
+    batch_id: str
+    what: str
+
+
+class StationHeld(Event):
+    """The station holds."""
+
+    reason: str
+    by: str
+    latched: bool
+
+
+class StationReleased(Event):
+    """The station may move again."""
+
+    cause: str
+    by: str
+
+
+class StationQuarantined(Event):
+    """The station takes no more batches until an operator releases it."""
+
+    reason: str
+
+
+class GrantReceived(Event):
+    """A motion grant was accepted."""
+
+    serial: int
+    mode: Mode
+    ttl_s: float
+
+
+class GrantLapsed(Event):
+    """The motion grant ran out."""
+
+    serial: int
+
+
+# --- agent --------------------------------------------------------------------------------------
+
+
+class AgentStateChanged(Event):
+    """State word of an agent: THINKING, EXPLORING, WAITING, PAUSED, STOPPED, FAILED."""
+
+    state: str
+    detail: str = ""
+
+
+class IdeaOpened(Event):
+    """An agent began work on an idea; journalled before any side effect of it."""
+
+    idea_id: str
+    kind: str
+    hypothesis: str
+    prediction: str
+    parent: str
+    borrowed_from: str
+    operator: str
+
+
+class IdeaCommitted(Event):
+    """An idea's change was committed, checked and pushed."""
+
+    idea_id: str
+    commit: str
+    branch: str
+
+
+class CandidateSubmitted(Event):
+    """An idea's commit was handed in for sealed evaluation."""
+
+    idea_id: str
+    commit: str
+
+
+class DecisionLearned(Event):
+    """What became of an idea: adopted, discarded, or refused, and why."""
+
+    idea_id: str
+    decision: str
+    detail: str
+
+
+class ExplorationFinished(Event):
+    """An explore batch of this agent ended."""
+
+    idea_id: str
+    batch_id: str
+    counts: Counts
+    robot_s: float
+
+
+class TranscriptLine(Event):
+    """One line of an agent's transcript; `role` is agent, tool, result, system or person."""
+
+    turn: int
+    role: str
+    text: str
+    idea_id: str = ""
+
+
+class ToolCalled(Event):
+    """A tool call with side effects, journalled before it acts; `call_id` makes it repeatable."""
+
+    call_id: str
+    tool: str
+    summary: str
+
+
+class BackendRecorded(Event):
+    """What a backend needs to go on after a restart, written before it acts on it.
+
+    Attributes:
+        backend: Whose record it is; another backend ignores it.
+        record: The backend's own encoding; the last one counts.
+    """
+
+    backend: str
+    record: bytes
+
+
+# --- gateway ------------------------------------------------------------------------------------
+
+
+class TokensMetered(Event):
+    """Tokens of one response, by class, as counted on the wire."""
+
+    agent: str
+    provider: str
+    model: str
+    fresh_input: int
+    cached_input: int
+    output: int
+    reasoning: int
+    aborted: bool
+    status: int
+
+
+class RequestRefused(Event):
+    """A request the gateway did not forward, and why."""
+
+    agent: str
+    reason: str
+
+
+# --- supervisor ---------------------------------------------------------------------------------
+
+
+class RunStarted(Event):
+    """A run began."""
+
+    run_id: str
+    task: str
+    stations: tuple[str, ...]
+    agents: tuple[str, ...]
+    backend: str
+    seed: int
+    baseline_commit: str
+    baseline: RecipeArchive
+    minutes: float
+    simulated: bool
+    unsandboxed: bool
+
+
+class StationSeen(Event):
+    """A station's link changed: ONLINE, LOST."""
+
+    station: str
+    state: str
+    detail: str = ""
+
+
+class IdeaProposed(Event):
+    """An idea was claimed in the run."""
+
+    idea: Idea
+    fingerprint: str
+
+
+class CandidateQueued(Event):
+    """A candidate awaits sealed evaluation."""
+
+    idea: Idea
+    recipe: RecipeArchive
+    fingerprint: str
+
+
+class BatchDispatched(Event):
+    """The queue gave a batch to a station; journalled before it is sent."""
+
+    batch_id: str
+    station: str
+    idea_id: str
+    commit: str
+    purpose: Purpose
+    stage: str
+    episodes: int
+    seeds: tuple[int, ...] | None = None
+
+
+class BatchCounted(Event):
+    """A verified ledger record was counted, once."""
+
+    batch_id: str
+    station: str
+    idea_id: str
+    stage: str
+    counts: Counts
+    void: bool
+    robot_s: float
+    wall_s: float
+
+
+class BatchWithdrawn(Event):
+    """A dispatched batch is no longer wanted; a later result of it is not counted."""
+
+    batch_id: str
+    station: str
+    reason: str
+
+
+class FleetMeasured(Event):
+    """The run's clock and what each station did so far; the base that a restart goes on from.
+
+    Attributes:
+        elapsed_s: Research seconds since the run began.
+        monotonic_s: The supervisor's monotonic clock at that moment, meaningful in `boot_id` only.
+    """
+
+    elapsed_s: float
+    monotonic_s: float
+    boot_id: str
+    stations: tuple[StationFigures, ...] = ()
+    tokens: TokenCounts = TokenCounts()
+
+
+class CandidateDecided(Event):
+    """A decision of the queue on a candidate: promoted, adopted or discarded, with its evidence."""
+
+    idea_id: str
+    decision: str
+    success: int
+    episodes: int
+    interval: tuple[float, float]
+    champion_rate: float
+    detail: str
+
+
+class ChampionChanged(Event):
+    """A new champion."""
+
+    idea_id: str
+    commit: str
+    agent: str
+    success: int
+    episodes: int
+    rate: float
+    interval: tuple[float, float]
+    gain: float
+
+
+class ConfirmStarted(Event):
+    """Fifty seeds were fixed and a confirm began."""
+
+    confirm: int
+    idea_id: str
+    commit: str
+    seeds: tuple[int, ...]
+
+
+class ConfirmFinished(Event):
+    """A confirm ended; all are shown."""
+
+    confirm: int
+    idea_id: str
+    outcome: Outcome
+    counts: Counts
+
+
+class ModeChanged(Event):
+    """Authority of the fleet changed."""
+
+    mode: Mode
+    by: str
+
+
+class FleetHeld(Event):
+    """Every station was told to hold."""
+
+    reason: str
+    by: str
+
+
+class FleetReleased(Event):
+    """Holds were released."""
+
+    cause: str
+    by: str
+
+
+class RunStopRequested(Event):
+    """A person asked for the run's end."""
+
+    reason: str
+    by: str
+
+
+class RunEnded(Event):
+    """The run's end and its figures; the last line of `--json`."""
+
+    outcome: str
+    seconds: float
+    champion: str
+    confirm: Counts
+    confirms_failed: int
+    mru: float
+    gpu_utilisation: float
+    mtu: dict[str, float]
+    tokens: dict[str, int]
+    ideas: int
+    adopted: int
+    reason: str = ""
+    champion_rate: float = 0.0
+    champion_interval: tuple[float, float] = (0.0, 1.0)
+
+
+AnyEvent = (
+    DaemonStarted
+    | Noted
+    | LinkChanged
+    | BatchAccepted
+    | EpisodeStarted
+    | EpisodeFinished
+    | BatchFinished
+    | SafetyActed
+    | PolicyBlocked
+    | StationHeld
+    | StationReleased
+    | StationQuarantined
+    | GrantReceived
+    | GrantLapsed
+    | AgentStateChanged
+    | IdeaOpened
+    | IdeaCommitted
+    | CandidateSubmitted
+    | DecisionLearned
+    | ExplorationFinished
+    | TranscriptLine
+    | ToolCalled
+    | BackendRecorded
+    | TokensMetered
+    | RequestRefused
+    | RunStarted
+    | StationSeen
+    | IdeaProposed
+    | CandidateQueued
+    | BatchDispatched
+    | BatchCounted
+    | BatchWithdrawn
+    | FleetMeasured
+    | CandidateDecided
+    | ChampionChanged
+    | ConfirmStarted
+    | ConfirmFinished
+    | ModeChanged
+    | FleetHeld
+    | FleetReleased
+    | RunStopRequested
+    | RunEnded
+)

@@ -1,0 +1,181 @@
+"""The journal seam: one append-only journal a daemon, and all state a fold over it.
+
+A *decision* (durable) is on the disk before `append` returns. An *observation* is committed in a
+batch, at most 100 ms later or with the next decision. Readers see committed rows only, so what
+a follower has seen survives the daemon's death. Used on the daemon's event-loop thread alone;
+`ThreadedAppender` is the way in from other threads.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from robots.wire import codec
+from robots.wire.clock import Clock
+from robots.wire.events import AnyEvent
+from robots.wire.rows import (
+    PAGE_BYTES,
+    JournalCorrupt,
+    JournalFull,
+    JournalPage,
+    JournalReplaced,
+    JournalTaken,
+    RawRow,
+    Row,
+    cut_page,
+    decode_row,
+)
+from robots.wire.sqlite_journal import SqliteJournal, read_rows
+
+__all__ = [
+    "Journal",
+    "JournalCorrupt",
+    "JournalFull",
+    "JournalPage",
+    "JournalReplaced",
+    "JournalTaken",
+    "MemoryJournal",
+    "RawRow",
+    "Row",
+    "SqliteJournal",
+    "ThreadedAppender",
+    "Unsubscribe",
+    "read_rows",
+]
+
+Unsubscribe = Callable[[], None]
+
+
+class Journal(Protocol):
+    """What daemons store events in; the seam for storage shims in tests."""
+
+    @property
+    def journal_id(self) -> str:
+        """Changes when a journal starts anew, such as after corruption."""
+        ...
+
+    @property
+    def last_seq(self) -> int:
+        """The last appended row, 0 before the first."""
+        ...
+
+    @property
+    def committed_seq(self) -> int:
+        """The last row that readers see."""
+        ...
+
+    def append(self, event: AnyEvent, *, durable: bool) -> int:
+        """Append a row and return its seq.
+
+        Raises:
+            JournalFull: It cannot be written; nothing was appended.
+        """
+        ...
+
+    def rows(self, after_seq: int = 0, limit: int = 1000) -> list[Row]:
+        """Rows after `after_seq`, oldest first, the daemon's own uncommitted ones among them."""
+        ...
+
+    def raw_rows(self, after_seq: int, limit: int, max_bytes: int = PAGE_BYTES) -> list[RawRow]:
+        """Committed rows still encoded; at least one if there is one, else up to `max_bytes`."""
+        ...
+
+    def subscribe(self, callback: Callable[[int], None]) -> Unsubscribe:
+        """Call back with `committed_seq` after each commit, on the same thread."""
+        ...
+
+    def flush(self) -> None:
+        """Commit pending observations now."""
+        ...
+
+    def snapshot(self, state: bytes, seq: int) -> None:
+        """Keep the daemon's folded state up to and with row `seq`, in place of the last one."""
+        ...
+
+    def load_snapshot(self) -> tuple[bytes, int] | None:
+        """The last snapshot's state and seq."""
+        ...
+
+    def close(self) -> None:
+        """Commit what is pending and let go."""
+        ...
+
+
+class MemoryJournal:
+    """A journal without a disk, for tests and virtual time; every append is a commit."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rows: list[RawRow] = []
+        self._snapshot: tuple[bytes, int] | None = None
+        self._subscribers: list[Callable[[int], None]] = []
+        self.journal_id = secrets.token_hex(8)
+
+    @property
+    def last_seq(self) -> int:
+        return len(self._rows)
+
+    @property
+    def committed_seq(self) -> int:
+        return len(self._rows)
+
+    def append(self, event: AnyEvent, *, durable: bool) -> int:
+        del durable
+        body = msgspec.Raw(codec.encode(event))
+        seq = len(self._rows) + 1
+        self._rows.append(RawRow(seq, self._clock.wall(), type(event).__name__, body))
+        for callback in tuple(self._subscribers):
+            callback(seq)
+        return seq
+
+    def rows(self, after_seq: int = 0, limit: int = 1000) -> list[Row]:
+        return [decode_row(row) for row in self._rows[after_seq : after_seq + limit]]
+
+    def raw_rows(self, after_seq: int, limit: int, max_bytes: int = PAGE_BYTES) -> list[RawRow]:
+        return cut_page(self._rows[after_seq : after_seq + limit], max_bytes)
+
+    def subscribe(self, callback: Callable[[int], None]) -> Unsubscribe:
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    def flush(self) -> None:
+        """Nothing is ever pending."""
+
+    def snapshot(self, state: bytes, seq: int) -> None:
+        self._snapshot = (state, seq)
+
+    def load_snapshot(self) -> tuple[bytes, int] | None:
+        return self._snapshot
+
+    def close(self) -> None:
+        self._subscribers.clear()
+
+
+class ThreadedAppender:
+    """Hands events from worker threads to the journal on its event loop, in order.
+
+    Faults while appending go to `on_fault`, since the thread that sent the event has moved on.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        loop: asyncio.AbstractEventLoop,
+        on_fault: Callable[[JournalFull], None],
+    ) -> None:
+        self._journal = journal
+        self._loop = loop
+        self._on_fault = on_fault
+
+    def append(self, event: AnyEvent, *, durable: bool) -> None:
+        """Append soon; from any thread."""
+        self._loop.call_soon_threadsafe(self._append, event, durable)
+
+    def _append(self, event: AnyEvent, durable: bool) -> None:
+        try:
+            self._journal.append(event, durable=durable)
+        except JournalFull as fault:
+            self._on_fault(fault)

@@ -1,0 +1,87 @@
+"""Result structs of a station's commands, read by agents, supervisor, screens and scripts."""
+
+import enum
+
+from robots.wire.records import Counts, Episode, Frozen, Mode, Purpose, Signed
+
+
+class BatchPhase(enum.Enum):
+    """Where a batch stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+
+
+class BatchState(Frozen):
+    """Answer to `StartBatch`, `GetBatch` and `CancelBatch`.
+
+    Attributes:
+        void: Of a finished batch: whether its counts may be used.
+        signed: The signed `LedgerRecord` of a finished batch.
+    """
+
+    batch_id: str
+    phase: BatchPhase
+    purpose: Purpose
+    commit: str
+    episodes: int
+    counts: Counts
+    void: bool = False
+    void_reason: str = ""
+    signed: Signed | None = None
+
+
+class TraceRow(Frozen):
+    """One kept step of an episode: `values` by column name, such as observation.KEY or action."""
+
+    values: dict[str, list[float]]
+
+
+class EpisodeEvidence(Frozen):
+    """Answer to `GetEpisode`.
+
+    Attributes:
+        episode: Without seed where sealed.
+        trace: A sparse course of it, oldest step first; empty if it is no longer kept.
+    """
+
+    batch_id: str
+    episode: Episode
+    trace: tuple[TraceRow, ...] = ()
+
+
+class Done(Frozen):
+    """Answer to commands that return nothing else; `word` is the station's state after it."""
+
+    word: str
+
+
+class StationReport(Frozen):
+    """Answer to a station's `GetStatus`.
+
+    Attributes:
+        word: EXECUTING, IDLE, WAITING (no grant), HELD, STOPPED, QUARANTINED or FULL (disk).
+        detail: Why, for the last four.
+        public_key: The station's ledger key, 32 bytes.
+        grant_s: Seconds the motion grant is still valid; 0 if none.
+    """
+
+    name: str
+    task: str
+    driver: str
+    clock: str
+    word: str
+    detail: str = ""
+    mode: Mode = Mode.SETUP
+    grant_s: float = 0.0
+    batch_id: str = ""
+    purpose: Purpose | None = None
+    episode: int = 0
+    queued: int = 0
+    finished_batches: int = 0
+    public_key: bytes = b""
+    unsandboxed: bool = False
+    simulated: bool = True
+    simulator_reset: bool = False
+    blocked: int = 0
