@@ -1,0 +1,138 @@
+"""`enpire-tui`: the command line. It parses and dispatches; each command is imported when used."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+DONE, ERROR, USAGE, UNSUCCESSFUL, INTERRUPTED = 0, 1, 2, 3, 130
+
+Command = Callable[[argparse.Namespace], int]
+
+EPILOG = """exit codes: 0 done or criterion met; 1 error; 2 usage; 3 ended without success (budget,
+time, stopped); 130 interrupted"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return _command(arguments)(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has left; the run goes on without a reader.
+        sys.stderr.close()
+        return ERROR
+
+
+def _command(arguments: argparse.Namespace) -> Command:
+    from enpire_tui import commands
+
+    if arguments.command is None:
+        return commands.autonomous if arguments.autonomous else commands.overview
+    chosen: Command = getattr(commands, arguments.command)
+    return chosen
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="enpire-tui",
+        description="A control room in which coding agents improve robot policies on a fleet of "
+        "stations. Without a command: what the fleet does now.",
+        epilog=EPILOG,
+    )
+    parser.add_argument(
+        "--autonomous", action="store_true", help="a run without people, followed to its end"
+    )
+    _add_common(parser)
+    _add_fleet_options(parser)
+    parser.add_argument("--keep", action="store_true", help="leave the fleet up after the run")
+    parser.add_argument(
+        "--policy", type=Path, metavar="FILE", help="signed policy file, for real drivers"
+    )
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    up = _add(commands.add_parser, "up", "start the fleet's daemons, or find them running")
+    _add_fleet_options(up, default=argparse.SUPPRESS)
+    _add(commands.add_parser, "down", "end the fleet's daemons")
+    _add(commands.add_parser, "status", "what every station, agent and job does")
+    _add(commands.add_parser, "doctor", "whether this machine can run a fleet, and what is missing")
+    _add(commands.add_parser, "watch", "follow the run to its end, from wherever it is")
+    hold = _add(commands.add_parser, "hold", "hold every station now")
+    hold.add_argument("reason", nargs="?", default="", help="why, for the journal")
+    release = _add(commands.add_parser, "release", "let held stations move again")
+    release.add_argument("cause", nargs="?", default="", help="what was wrong, for the journal")
+    stop = _add(commands.add_parser, "stop", 'end the run with outcome "stopped"')
+    stop.add_argument("reason", nargs="?", default="", help="why, for the journal")
+
+    permit = _add(commands.add_parser, "permit", "sign a policy file for a fleet of real drivers")
+    _add_fleet_options(permit, default=argparse.SUPPRESS)
+    permit.add_argument("--key", type=Path, required=True, metavar="FILE", help="your signing key")
+    permit.add_argument("--hours", type=_minutes, default=24.0, metavar="H", help="validity (24)")
+    permit.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to")
+
+    evaluate = _add(commands.add_parser, "evaluate", "score a policy on sealed seeds")
+    evaluate.add_argument(
+        "recipe", metavar="RECIPE", help="a folder, a commit of a run, baseline or reference"
+    )
+    evaluate.add_argument("--task", default="push_t", metavar="T", help="task (push_t)")
+    evaluate.add_argument("--episodes", type=_positive, default=100, metavar="N", help="how many")
+    evaluate.add_argument("--run", default="", metavar="RUN", help="run whose commit is meant")
+    evaluate.add_argument("--workers", type=_positive, default=0, metavar="N", help="processes")
+    return parser
+
+
+def _add(
+    make: Callable[..., argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    parser = make(name, help=text, description=text[0].upper() + text[1:] + ".")
+    # Suppressed defaults: an option given before the command is not reset by the command.
+    _add_common(parser, default=argparse.SUPPRESS)
+    parser.set_defaults(command=name)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    parser.add_argument(
+        "--fleet", type=Path, metavar="FILE", default=default, help="fleet file (demo fleet)"
+    )
+    parser.add_argument(
+        "--home", type=Path, metavar="DIR", default=default, help="the fleet's folder"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=default or False,
+        help="JSON lines; the last is the result",
+    )
+
+
+def _add_fleet_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    add = parser.add_argument
+    add("--task", metavar="T", default=default, help="task of the run (push_t)")
+    add("--stations", type=_positive, metavar="N", default=default, help="of the demo fleet (4)")
+    add("--agent", metavar="BACKEND", default=default, help="search, anthropic, openai or acp")
+    add("--minutes", type=_minutes, metavar="M", default=default, help="research minutes (15)")
+    add("--seed", type=int, metavar="S", default=default, help="seed of the run (0)")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return value
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} minutes are no time for a run")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,235 @@
+"""The commands that start, end and steer a fleet; each returns its exit code."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from enpire_tui import home as places
+from enpire_tui import lifecycle
+from enpire_tui.cli import DONE, ERROR, USAGE
+from enpire_tui.control import Control, Refused, Unreachable
+from enpire_tui.fleet import Fleet, FleetError, check, demo_fleet, read_fleet
+from enpire_tui.lines import say
+from robots.wire import commands as c
+from robots.wire.keys import KeyFileError
+
+Command = Callable[[argparse.Namespace], int]
+
+DEMO = "demo fleet"
+
+
+def _told(command: Command) -> Command:
+    """The command with its expected errors told in one line each."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        try:
+            return command(arguments)
+        except FleetError as error:
+            return _fail(arguments, str(error), USAGE)
+        except (lifecycle.Fault, Refused, Unreachable, KeyFileError) as error:
+            return _fail(arguments, str(error), ERROR)
+
+    return run
+
+
+def _fail(arguments: argparse.Namespace, text: str, code: int) -> int:
+    sys.stderr.write(f"enpire-tui: {text}\n")
+    if arguments.json:
+        say("Failed", error=text, exit=code)
+    return code
+
+
+def resolve(arguments: argparse.Namespace) -> tuple[Fleet, Path, str]:
+    """Fleet, home and the fleet's source, as the arguments name them.
+
+    Raises:
+        FleetError: The fleet file, or an option, is wrong.
+    """
+    task = getattr(arguments, "task", None)
+    stations = getattr(arguments, "stations", None)
+    agent = getattr(arguments, "agent", None)
+    if arguments.fleet is not None:
+        if stations is not None:
+            raise FleetError("--stations: belongs to the demo fleet; name stations in the file")
+        source = str(arguments.fleet)
+        fleet = read_fleet(arguments.fleet)
+        if task:
+            fleet = msgspec.structs.replace(fleet, task=task)
+        if agent:
+            shared = msgspec.structs.replace(fleet.agent, backend=agent)
+            fleet = msgspec.structs.replace(fleet, agent=shared)
+    else:
+        source = DEMO
+        fleet = demo_fleet(stations or 4, task or "push_t", agent or "search")
+    if getattr(arguments, "minutes", None) is not None:
+        budget = msgspec.structs.replace(fleet.budget, time=f"{arguments.minutes:f} min")
+        fleet = msgspec.structs.replace(fleet, budget=budget)
+    if getattr(arguments, "seed", None) is not None:
+        fleet = msgspec.structs.replace(fleet, seed=arguments.seed)
+    return check(fleet, source), places.home_of(fleet.name, arguments.home), source
+
+
+@_told
+def autonomous(arguments: argparse.Namespace) -> int:
+    """A run without people, from its start, or from where it is, to its end."""
+    from enpire_tui import headless
+
+    fleet, home, source = resolve(arguments)
+    options = headless.Options(json=arguments.json, keep=arguments.keep, policy=arguments.policy)
+    return headless.run(fleet, home, source, options)
+
+
+@_told
+def watch(arguments: argparse.Namespace) -> int:
+    """Follows the run that is under way."""
+    from enpire_tui import headless
+
+    _, home, _ = resolve(arguments)
+    if not lifecycle.running(home):
+        raise lifecycle.Fault(f"{home}: no fleet runs there; `enpire-tui up` starts one")
+    return headless.watch(home, headless.Options(json=arguments.json, keep=True))
+
+
+@_told
+def up(arguments: argparse.Namespace) -> int:
+    """Starts the fleet or finds it running."""
+    fleet, home, source = resolve(arguments)
+    spec, started = lifecycle.up(fleet, home, source)
+    word = "started" if started else "found running"
+    if arguments.json:
+        say("Up", home=str(home), run=spec.run_id, started=started)
+    else:
+        sys.stdout.write(
+            f"fleet {word} in {home}: {', '.join(spec.stations)}; run {spec.run_id} of "
+            f"{spec.task} waits for a hand-over (enpire-tui --autonomous)\n"
+        )
+    return DONE
+
+
+@_told
+def down(arguments: argparse.Namespace) -> int:
+    """Ends the fleet's daemons."""
+    _, home, _ = resolve(arguments)
+    found = lifecycle.down(home)
+    if arguments.json:
+        say("Down", home=str(home), ended=found)
+    else:
+        sys.stdout.write(f"fleet in {home} {'is down' if found else 'was not up'}\n")
+    return DONE
+
+
+@_told
+def status(arguments: argparse.Namespace) -> int:
+    """What every station, agent and job does."""
+    from enpire_tui import overview as views
+
+    _, home, _ = resolve(arguments)
+    found = asyncio.run(views.read(home))
+    if arguments.json:
+        say("Status", found)
+    else:
+        sys.stdout.write(views.text(found))
+    return DONE
+
+
+@_told
+def overview(arguments: argparse.Namespace) -> int:
+    """The fleet's state, and what to type next."""
+    code = status(arguments)
+    if not arguments.json:
+        sys.stdout.write(
+            "\nenpire-tui --autonomous   a run, followed to its end\n"
+            "enpire-tui watch          follow the run that is under way\n"
+            "enpire-tui --help         every command\n"
+        )
+    return code
+
+
+@_told
+def doctor(arguments: argparse.Namespace) -> int:
+    """Whether this machine can run a fleet."""
+    from enpire_tui import doctor as examination
+
+    _, home, _ = resolve(arguments)
+    findings = examination.examine(home)
+    fit = all(each.ok or not each.required for each in findings)
+    if arguments.json:
+        say("Doctor", fit=fit, findings=findings)
+    else:
+        sys.stdout.write(examination.text(findings))
+    return DONE if fit else ERROR
+
+
+@_told
+def hold(arguments: argparse.Namespace) -> int:
+    """Holds every station."""
+    return _command_fleet(arguments, c.HoldFleet(reason=arguments.reason or "operator"), "held")
+
+
+@_told
+def release(arguments: argparse.Namespace) -> int:
+    """Lets held stations move again."""
+    return _command_fleet(arguments, c.ReleaseFleet(cause=arguments.cause), "released")
+
+
+@_told
+def stop(arguments: argparse.Namespace) -> int:
+    """Ends the run."""
+    return _command_fleet(arguments, c.StopRun(reason=arguments.reason), "run stopping")
+
+
+def _command_fleet(arguments: argparse.Namespace, command: c.AnyCommand, word: str) -> int:
+    _, home, _ = resolve(arguments)
+    if not lifecycle.running(home):
+        raise lifecycle.Fault(f"{home}: no fleet runs there")
+
+    async def send() -> None:
+        async with Control(home) as control:
+            await control.command(command)
+
+    asyncio.run(send())
+    if arguments.json:
+        say(type(command).__name__, done=word)
+    else:
+        sys.stdout.write(f"{word}\n")
+    return DONE
+
+
+@_told
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Scores a policy on sealed seeds."""
+    from enpire_tui import evaluate as scoring
+
+    _, home, _ = resolve(arguments)
+    options = scoring.Options(
+        recipe=arguments.recipe,
+        task=arguments.task,
+        episodes=arguments.episodes,
+        run=arguments.run,
+        workers=arguments.workers,
+        json=arguments.json,
+    )
+    return scoring.run(options, home)
+
+
+@_told
+def permit(arguments: argparse.Namespace) -> int:
+    """Signs a policy file."""
+    from enpire_tui import permit as permits
+    from robots.wire.clock import SystemClock
+
+    fleet, _, _ = resolve(arguments)
+    signed, policy = permits.sign(fleet, arguments.key, arguments.hours, SystemClock())
+    permits.write(arguments.output, signed)
+    if arguments.json:
+        say("Permit", policy, file=str(arguments.output))
+    else:
+        sys.stdout.write(
+            f"{policy.person} permits {', '.join(policy.stations)} to move for {policy.task}, "
+            f"{policy.minutes:g} minutes, for {arguments.hours:g} hours: {arguments.output}\n"
+        )
+    return DONE

@@ -1,0 +1,373 @@
+"""The fleet file: which stations, agents and hosts there are, in TOML.
+
+A wrong file is refused whole, before anything is started, by a message that names the file, the
+key, what was found there and what to write instead.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from enpire_tui.toml_text import Value, to_toml
+
+T = TypeVar("T")
+
+UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
+Refuse = Callable[[str, str], "FleetError"]
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
+RESERVED = frozenset({"supervisor", "gateway", "operator", "viewer", "keeper", "link"})
+BACKENDS = ("search", "anthropic", "openai", "acp")
+CLOCKS = ("lockstep", "realtime")
+# Drivers with which no person can be hurt, so that a built-in policy may hand over.
+SIMULATED_DRIVERS = frozenset({"mujoco", "gymnasium"})
+MOST_STATIONS = 64
+
+
+class FleetError(ValueError):
+    """A fleet that cannot be used; the message names file, key and remedy."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the file's tables: an unknown key is an error, not a guess."""
+
+
+class StationEntry(Entry, frozen=True):
+    """One station.
+
+    Attributes:
+        task: "" for the fleet's task.
+        agent: Backend of its agent, "" for the fleet's, "none" for no agent.
+        host: Name of a host of the file, "" for this machine.
+        seed: Fixed draw of a simulated station's world; by its position when left out.
+    """
+
+    name: str
+    task: str = ""
+    driver: str = "mujoco"
+    clock: str = "lockstep"
+    agent: str = ""
+    host: str = ""
+    seed: int | None = None
+    unsandboxed: bool = False
+
+
+class HostEntry(Entry, frozen=True):
+    """A machine that is reached by SSH.
+
+    Attributes:
+        key: File of the private key.
+        known_hosts: File with the host's key; an unknown or changed one is refused.
+        python: Interpreter there, with `enpire-tui` installed.
+        home: The fleet's folder there, an absolute path.
+    """
+
+    address: str
+    known_hosts: str
+    home: str
+    port: int = 22
+    user: str = ""
+    key: str = ""
+    python: str = "python3"
+
+
+class BoxEntry(Entry, frozen=True):
+    """A machine for training jobs."""
+
+    kind: str = "local"
+    host: str = ""
+    gpus: int = 0
+
+
+class BudgetEntry(Entry, frozen=True):
+    """What a run may spend; durations with their unit, such as "15 min". 0 is no bound."""
+
+    time: str = "15 min"
+    robot_time: str = ""
+    ideas: int = 0
+    tokens: int = 0
+
+
+class AgentEntry(Entry, frozen=True):
+    """What all agents have in common."""
+
+    backend: str = "search"
+    model: str = ""
+
+
+class Fleet(Entry, frozen=True):
+    """A fleet, checked.
+
+    Attributes:
+        people: Public keys (hexadecimal) of those who may sign a policy file.
+    """
+
+    name: str
+    task: str = "push_t"
+    seed: int = 0
+    station: tuple[StationEntry, ...] = ()
+    hosts: dict[str, HostEntry] = {}
+    boxes: dict[str, BoxEntry] = {}
+    budget: BudgetEntry = BudgetEntry()
+    agent: AgentEntry = AgentEntry()
+    people: dict[str, str] = {}
+
+    @property
+    def minutes(self) -> float:
+        """Research wall clock of a run, in minutes."""
+        return seconds(self.budget.time, "budget.time") / 60.0
+
+    @property
+    def robot_minutes(self) -> float:
+        """Minutes of all robots together; 0 without a bound."""
+        text = self.budget.robot_time
+        return seconds(text, "budget.robot_time") / 60.0 if text else 0.0
+
+    @property
+    def simulated(self) -> bool:
+        """Whether no station of the fleet moves anything real."""
+        return all(each.driver in SIMULATED_DRIVERS for each in self.station)
+
+    def task_of(self, station: StationEntry) -> str:
+        return station.task or self.task
+
+    def backend_of(self, station: StationEntry) -> str:
+        return station.agent or self.agent.backend
+
+
+def agent_name(station: str) -> str:
+    """Name of a station's agent: `a1` for `s1`, `agent-NAME` for a station of another name."""
+    number = station.removeprefix("s")
+    return f"a{number}" if station.startswith("s") and number.isdigit() else f"agent-{station}"
+
+
+def demo_fleet(stations: int = 4, task: str = "push_t", backend: str = "search") -> Fleet:
+    """Simulated lockstep stations with an agent each, and this machine as the only box."""
+    if not 1 <= stations <= MOST_STATIONS:
+        raise FleetError(f"--stations: {stations} is not between 1 and {MOST_STATIONS}")
+    driver = "gymnasium" if task.startswith("gym:") else "mujoco"
+    return check(
+        Fleet(
+            name="demo",
+            task=task,
+            station=tuple(
+                StationEntry(name=f"s{number}", driver=driver) for number in range(1, stations + 1)
+            ),
+            boxes={"local": BoxEntry()},
+            agent=AgentEntry(backend=backend),
+        ),
+        "demo fleet",
+    )
+
+
+def read_fleet(path: Path) -> Fleet:
+    """Reads and checks a fleet file.
+
+    Raises:
+        FleetError: Naming file, key and remedy.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise FleetError(
+            f"{path}: cannot be read ({error.strerror}); name an existing file with --fleet"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise FleetError(f"{path}: is not UTF-8 text ({error.reason})") from None
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FleetError(f"{path}: is not TOML: {error}; correct that line") from None
+    return check(_converted(table, str(path)), str(path))
+
+
+def write_fleet(fleet: Fleet, path: Path) -> None:
+    """Writes the resolved fleet, as the daemons were started from it."""
+    plain = msgspec.json.decode(msgspec.json.encode(_without_none(fleet)))
+    path.write_text(to_toml(cast("dict[str, Value]", plain)), encoding="utf-8")
+
+
+def check(fleet: Fleet, source: str) -> Fleet:
+    """The same fleet, if it can be used.
+
+    Raises:
+        FleetError: Naming `source`, the key and the remedy.
+    """
+
+    def refuse(key: str, problem: str) -> FleetError:
+        return FleetError(f"{source}: {key}: {problem}")
+
+    if not NAME.fullmatch(fleet.name):
+        raise refuse("name", f"{fleet.name!r} is not a name; use a-z, 0-9 and -, 32 at most")
+    if not fleet.station:
+        raise refuse("station", "there is none; add a [[station]] table with a name")
+    if len(fleet.station) > MOST_STATIONS:
+        raise refuse("station", f"{len(fleet.station)} stations; {MOST_STATIONS} are the most")
+    _check_budget(fleet, refuse)
+    seen: set[str] = set()
+    for station in fleet.station:
+        _check_station(fleet, station, seen, refuse)
+        seen.update((station.name, agent_name(station.name)))
+    if fleet.agent.backend not in BACKENDS:
+        raise refuse("agent.backend", _one_of(fleet.agent.backend, BACKENDS))
+    for name, host in fleet.hosts.items():
+        _check_host(name, host, refuse)
+    for name, text in fleet.people.items():
+        if not re.fullmatch(r"[0-9a-f]{64}", text):
+            raise refuse(f"people.{name}", "is not a public key; use its 64 hexadecimal digits")
+    return fleet
+
+
+def _check_budget(fleet: Fleet, refuse: Refuse) -> None:
+    durations = {"time": fleet.budget.time, "robot_time": fleet.budget.robot_time}
+    for key, text in durations.items():
+        if key == "robot_time" and not text:
+            continue
+        try:
+            found_s = seconds(text, f"budget.{key}")
+        except FleetError as error:
+            raise refuse(f"budget.{key}", str(error).partition(": ")[2]) from None
+        if found_s <= 0:
+            raise refuse(f"budget.{key}", f"{text!r} is nothing; give a run some time")
+    for key in ("ideas", "tokens"):
+        if getattr(fleet.budget, key) < 0:
+            raise refuse(f"budget.{key}", "is below 0; use 0 for no bound")
+
+
+def _check_station(fleet: Fleet, station: StationEntry, seen: set[str], refuse: Refuse) -> None:
+    key = f"station {station.name!r}"
+    if not NAME.fullmatch(station.name):
+        raise refuse(f"{key}: name", "is not a name; use a-z, 0-9 and -, 32 at most")
+    if station.name in RESERVED or station.name.startswith("link-"):
+        raise refuse(f"{key}: name", "is a daemon of the fleet itself; choose another")
+    if station.name in seen:
+        raise refuse(f"{key}: name", "is there twice; every station needs its own")
+    if station.clock not in CLOCKS:
+        raise refuse(f"{key}: clock", _one_of(station.clock, CLOCKS))
+    if station.agent and station.agent not in (*BACKENDS, "none"):
+        raise refuse(f"{key}: agent", _one_of(station.agent, (*BACKENDS, "none")))
+    if station.host and station.host not in fleet.hosts:
+        raise refuse(
+            f"{key}: host", f"{station.host!r} is not in the file; add [hosts.{station.host}]"
+        )
+
+
+def _check_host(name: str, host: HostEntry, refuse: Refuse) -> None:
+    if not 0 < host.port < 65536:
+        raise refuse(f"hosts.{name}.port", f"{host.port} is no port; use 1 to 65535")
+    if not host.home.startswith("/"):
+        raise refuse(f"hosts.{name}.home", f"{host.home!r} is not absolute; begin it with /")
+    if not Path(host.known_hosts).expanduser().is_file():
+        raise refuse(
+            f"hosts.{name}.known_hosts",
+            f"{host.known_hosts} does not exist; write the host's key there "
+            f"(ssh-keyscan -p {host.port} {host.address}, compared by a person)",
+        )
+
+
+def check_tasks(fleet: Fleet, source: str) -> None:
+    """Refuses a task that this installation does not have.
+
+    Raises:
+        FleetError: Naming `source`, the station and the known tasks.
+    """
+    from robots.station.tasks import TaskError, load_task
+
+    for station in fleet.station:
+        task = fleet.task_of(station)
+        if task.startswith("gym:"):
+            continue
+        try:
+            load_task(task)
+        except TaskError as error:
+            key = f"station {station.name!r}: task" if station.task else "task"
+            raise FleetError(f"{source}: {key}: {error}") from None
+
+
+def seconds(text: str, key: str) -> float:
+    """Seconds of a duration such as "15 min".
+
+    Raises:
+        FleetError: No number, or a unit other than s, min and h.
+    """
+    match = DURATION.fullmatch(text)
+    if match is None:
+        raise FleetError(f'{key}: {text!r} is no duration; write a number and a unit ("15 min")')
+    number, unit = match.groups()
+    if unit not in UNITS_S:
+        found = f"unit {unit!r}" if unit else "missing unit"
+        raise FleetError(f'{key}: {found} in {text!r}; use s, min or h, as in "15 min"')
+    return float(number) * UNITS_S[unit]
+
+
+def _one_of(found: str, allowed: tuple[str, ...]) -> str:
+    return f"{found!r} is unknown; use one of {', '.join(allowed)}"
+
+
+def _converted(table: dict[str, Any], source: str) -> Fleet:
+    stations: list[StationEntry] = []
+    entries: object = table.pop("station", [])
+    if not isinstance(entries, list):
+        raise FleetError(f"{source}: station: is one table; write [[station]], once a station")
+    for index, entry in enumerate(cast("list[object]", entries), start=1):
+        found: object = entry
+        named = cast("dict[str, object]", entry).get("name") if isinstance(entry, dict) else None
+        label = f"station {named!r}" if isinstance(named, str) else f"station number {index}"
+        stations.append(_as(StationEntry, found, source, label))
+    hosts = _tables(HostEntry, table.pop("hosts", {}), source, "hosts")
+    boxes = _tables(BoxEntry, table.pop("boxes", {}), source, "boxes")
+    table.setdefault("name", Path(source).stem.lower())
+    fleet = _as(Fleet, table, source, "")
+    return msgspec.structs.replace(fleet, station=tuple(stations), hosts=hosts, boxes=boxes)
+
+
+def _tables(kind: type[T], found: object, source: str, key: str) -> dict[str, T]:
+    if not isinstance(found, dict):
+        raise FleetError(f"{source}: {key}: is no table; write [{key}.NAME]")
+    entries = cast("dict[str, object]", found)
+    return {name: _as(kind, each, source, f"{key}.{name}") for name, each in entries.items()}
+
+
+def _as(kind: type[T], found: object, source: str, label: str) -> T:
+    """`found` as `kind`; msgspec's error is told in the file's own words."""
+    try:
+        return msgspec.convert(found, kind)
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).partition(" - at ")
+        inner = path.strip("`").removeprefix("$").removeprefix(".").replace("[...]", "")
+        unknown = re.search(r"unknown field `(\w+)`", problem)
+        missing = re.search(r"missing required field `(\w+)`", problem)
+        if unknown is not None:
+            inner = f"{inner}.{unknown[1]}".removeprefix(".")
+            remedy = f"is an unknown key; remove it or use one of {', '.join(_keys(kind, path))}"
+        elif missing is not None:
+            inner = f"{inner}.{missing[1]}".removeprefix(".")
+            remedy = "is missing; add it"
+        else:
+            remedy = problem[0].lower() + problem[1:] + "; correct the value"
+        key = f"{label}: {inner}" if label and inner else label or inner
+        raise FleetError(f"{source}: {key}: {remedy}") from None
+
+
+def _keys(kind: type[Any], path: str) -> tuple[str, ...]:
+    """Keys of the table an error lies in."""
+    tables: dict[str, type[Entry]] = {
+        "budget": BudgetEntry,
+        "agent": AgentEntry,
+    }
+    first = path.strip("`").removeprefix("$.").split("[")[0].split(".")[0]
+    struct = tables.get(first, kind)
+    return tuple(field.name for field in msgspec.structs.fields(struct))
+
+
+def _without_none(fleet: Fleet) -> Fleet:
+    stations = tuple(
+        msgspec.structs.replace(each, seed=each.seed if each.seed is not None else number)
+        for number, each in enumerate(fleet.station, start=1)
+    )
+    return msgspec.structs.replace(fleet, station=stations)

@@ -1,0 +1,1 @@
+"""The supervisor: run, queue, selection, confirms, grants; decisions pure, effects thin."""

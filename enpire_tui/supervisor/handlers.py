@@ -1,0 +1,194 @@
+"""What the supervisor answers: proposals, candidates, digests, and what people command."""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from agents.digest import build_digest
+from enpire_tui.supervisor import authority, budgets, queue, report
+from enpire_tui.supervisor.authority import Authority
+from enpire_tui.supervisor.conductor import Conductor
+from enpire_tui.supervisor.state import PROPOSED, Candidate, RunState
+from robots.station import archive
+from robots.wire import commands as c
+from robots.wire import events as ev
+from robots.wire.clock import Clock
+from robots.wire.journal import Journal
+from robots.wire.reception import Peer, Refused
+from robots.wire.records import Idea, Mode
+from robots.wire.replies import CandidateReceipt, Digest
+
+log = logging.getLogger(__name__)
+
+# Candidates of one agent that may await a decision; beyond it the agent is told to wait.
+OPEN_PER_AGENT = 4
+DIGEST_ROWS = 2000
+
+
+class Fleet(Protocol):
+    """What reaches the stations."""
+
+    async def hold_all(self, reason: str) -> tuple[str, ...]:
+        """Holds every station; names of those that did not answer."""
+        ...
+
+    async def release_all(self, cause: str) -> tuple[str, ...]:
+        """Releases every station; names of those that did not."""
+        ...
+
+
+class Handlers:
+    """The supervisor's side of its commands."""
+
+    def __init__(
+        self,
+        conductor: Conductor,
+        journal: Journal,
+        clock: Clock,
+        fleet: Fleet,
+        changed: Callable[[], None],
+    ) -> None:
+        self._conductor = conductor
+        self._journal = journal
+        self._clock = clock
+        self._fleet = fleet
+        self._changed = changed
+
+    async def handle(self, command: c.AnyCommand, peer: Peer) -> msgspec.Struct | None:
+        """Executes one admitted command.
+
+        Raises:
+            Refused: With the reason.
+        """
+        match command:
+            case c.GetStatus():
+                return report.status(self._conductor)
+            case c.GetLeaderboard():
+                return report.leaderboard(self._conductor.state)
+            case c.GetDigest(cursor=cursor):
+                return self._digest(cursor)
+            case c.ProposeIdea(idea=idea, fingerprint=fingerprint):
+                return self._propose(idea, fingerprint, peer)
+            case c.SubmitCandidate():
+                return self._submit(command, peer)
+            case c.HoldFleet(reason=reason):
+                await self._hold(reason, peer)
+            case c.ReleaseFleet(cause=cause):
+                await self._release(cause, peer)
+            case c.StopRun(reason=reason):
+                self._stop(reason, peer)
+            case c.HandOver():
+                self._hand_over(command, peer)
+            case _:
+                raise Refused(f"unknown_command: {type(command).__name__} is not the supervisor's")
+        return None
+
+    # --- agents ---------------------------------------------------------------------------
+
+    def _propose(self, idea: Idea, fingerprint: str, peer: Peer) -> CandidateReceipt:
+        state = self._admitted(idea, peer)
+        known = state.candidates.get(idea.idea_id)
+        if known is not None:
+            return _receipt(known)
+        if not budgets.admits_idea(self._conductor.spec.budget, state):
+            raise Refused("budget: no more ideas in this run")
+        self._refuse_repeat(state, idea, fingerprint, recipe_sha256="")
+        self._conductor.append(ev.IdeaProposed(idea=idea, fingerprint=fingerprint))
+        return _receipt(state.candidates[idea.idea_id])
+
+    def _submit(self, command: c.SubmitCandidate, peer: Peer) -> CandidateReceipt:
+        idea = command.idea
+        state = self._admitted(idea, peer)
+        known = state.candidates.get(idea.idea_id)
+        if known is not None and known.phase != PROPOSED:
+            return _receipt(known)
+        if known is None and not budgets.admits_idea(self._conductor.spec.budget, state):
+            raise Refused("budget: no more ideas in this run")
+        try:
+            archive.check(command.recipe)
+        except archive.ArchiveRefused as error:
+            raise Refused(f"invalid: {error}") from None
+        self._refuse_repeat(state, idea, command.fingerprint, command.recipe.sha256)
+        if queue.open_candidates(state, idea.agent) >= OPEN_PER_AGENT:
+            raise Refused(f"queue_full: {OPEN_PER_AGENT} candidates await a decision; submit later")
+        self._conductor.append(
+            ev.CandidateQueued(idea=idea, recipe=command.recipe, fingerprint=command.fingerprint)
+        )
+        self._changed()
+        return _receipt(state.candidates[idea.idea_id])
+
+    def _admitted(self, idea: Idea, peer: Peer) -> RunState:
+        state = self._conductor.state
+        if state.run is None:
+            raise Refused("no_run: the run has not begun")
+        if state.ended is not None:
+            raise Refused(f"run_ended: {state.ended.outcome}")
+        if idea.agent != peer.name:
+            raise Refused(f"foreign_agent: {peer.name} may not speak for {idea.agent}")
+        return state
+
+    def _refuse_repeat(
+        self, state: RunState, idea: Idea, fingerprint: str, recipe_sha256: str
+    ) -> None:
+        for other in state.candidates.values():
+            if other.idea_id == idea.idea_id:
+                continue
+            same_change = bool(fingerprint) and fingerprint == other.fingerprint
+            same_recipe = other.recipe is not None and other.recipe.sha256 == recipe_sha256
+            if same_change or same_recipe:
+                raise Refused(f"duplicate: {other.idea_id}")
+
+    def _digest(self, cursor: int) -> Digest:
+        rows = self._journal.rows(max(cursor, self._journal.last_seq - DIGEST_ROWS), DIGEST_ROWS)
+        known = {each.idea_id: each.idea for each in self._conductor.state.candidates.values()}
+        text = build_digest([row.event for row in rows], known)
+        return Digest(cursor=rows[-1].seq if rows else cursor, text=text)
+
+    # --- people ---------------------------------------------------------------------------
+
+    async def _hold(self, reason: str, peer: Peer) -> None:
+        # SAFETY: the stations are told before anything is written or decided.
+        silent = await self._fleet.hold_all(reason)
+        self._conductor.append(ev.FleetHeld(reason=reason, by=peer.name))
+        if silent:
+            raise Refused(f"unreachable: {', '.join(silent)} did not answer; the others hold")
+
+    async def _release(self, cause: str, peer: Peer) -> None:
+        silent = await self._fleet.release_all(cause)
+        self._conductor.append(ev.FleetReleased(cause=cause, by=peer.name))
+        self._changed()
+        if silent:
+            raise Refused(f"not_released: {', '.join(silent)}; the others may move")
+
+    def _stop(self, reason: str, peer: Peer) -> None:
+        state = self._conductor.state
+        if not state.running:
+            raise Refused("no_run: nothing runs")
+        self._conductor.append(ev.RunStopRequested(reason=reason or "stopped", by=peer.name))
+        self._changed()
+
+    def _hand_over(self, command: c.HandOver, peer: Peer) -> None:
+        spec, state = self._conductor.spec, self._conductor.state
+        if state.ended is not None:
+            raise Refused("run_ended: take the fleet down and up again for a new run")
+        asked = Authority(
+            task=spec.task,
+            stations=spec.stations,
+            minutes=spec.budget.minutes,
+            simulated=spec.simulated,
+            people=spec.people,
+        )
+        reason = authority.refusal(command, asked, self._clock.wall())
+        if reason:
+            raise Refused(reason)
+        if command.mode is Mode.AUTONOMOUS and state.run is None:
+            self._conductor.start_run()
+        if command.mode is not state.mode:
+            self._conductor.append(ev.ModeChanged(mode=command.mode, by=peer.name))
+        self._changed()
+
+
+def _receipt(candidate: Candidate) -> CandidateReceipt:
+    return CandidateReceipt(idea_id=candidate.idea_id, state=candidate.phase)

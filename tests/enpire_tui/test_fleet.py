@@ -1,0 +1,92 @@
+import pytest
+
+from enpire_tui.fleet import FleetError, agent_name, demo_fleet, read_fleet, seconds, write_fleet
+
+STATION = '[[station]]\nname = "s1"\n'
+
+
+def refused(tmp_path, text: str) -> str:
+    path = tmp_path / "lab.toml"
+    path.write_text(text)
+    with pytest.raises(FleetError) as caught:
+        read_fleet(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "remedy"),
+    [
+        (STATION + "colour = 1\n", "station 's1': colour", "use one of name, task"),
+        ("spped = 1\n" + STATION, "spped", "unknown key"),
+        ("[[station]]\nname = 3\n", "station number 1: name", "expected `str`"),
+        ("[[station]]\n", "station number 1: name", "is missing"),
+        (STATION + STATION, "station 's1': name", "there twice"),
+        ('[[station]]\nname = "supervisor"\n', "name", "choose another"),
+        ('[[station]]\nname = "S 1"\n', "name", "use a-z"),
+        ("[[station]]\nname = 's2'\nclock = 'sundial'\n", "clock", "lockstep, realtime"),
+        ("[[station]]\nname = 's2'\nagent = 'gpt'\n", "agent", "use one of search"),
+        ("[[station]]\nname = 's2'\nhost = 'box'\n", "host", "add [hosts.box]"),
+        ('[budget]\ntime = "15 mins"\n' + STATION, "budget.time", "use s, min or h"),
+        ('[budget]\ntime = "15"\n' + STATION, "budget.time", "missing unit"),
+        ('[budget]\ntime = "soon"\n' + STATION, "budget.time", "write a number and a unit"),
+        ('[budget]\ntime = "0 s"\n' + STATION, "budget.time", "nothing"),
+        ("[budget]\nideas = -1\n" + STATION, "budget.ideas", "0 for no bound"),
+        ("[budget]\ntimee = 1\n" + STATION, "budget.timee", "use one of time"),
+        ("", "station", "add a [[station]]"),
+        ("station = 3\n", "station", "write [[station]]"),
+        ("hosts = 3\n" + STATION, "hosts", "[hosts.NAME]"),
+        ("[hosts.a]\naddress = 'h'\n" + STATION, "hosts.a: known_hosts", "is missing"),
+        (
+            "[hosts.a]\naddress='h'\nknown_hosts='/none'\nhome='/h'\n" + STATION,
+            "hosts.a.known_hosts",
+            "ssh-keyscan",
+        ),
+        (
+            "[hosts.a]\naddress='h'\nknown_hosts='/none'\nhome='~/h'\n" + STATION,
+            "hosts.a.home",
+            "absolute",
+        ),
+        (
+            "[hosts.a]\naddress='h'\nknown_hosts='/none'\nhome='/h'\nport=0\n" + STATION,
+            "hosts.a.port",
+            "1 to 65535",
+        ),
+        ("[people]\nann = 'xyz'\n" + STATION, "people.ann", "64 hexadecimal"),
+        ("name = \n", "not TOML", "correct that line"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_key_and_remedy(tmp_path, text, key, remedy):
+    message = refused(tmp_path, text)
+    assert key in message
+    assert remedy in message
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FleetError, match=r"none\.toml.*--fleet"):
+        read_fleet(tmp_path / "none.toml")
+
+
+def test_the_resolved_file_reads_back_as_the_same_fleet(tmp_path):
+    fleet = demo_fleet(3)
+    write_fleet(fleet, tmp_path / "fleet.toml")
+    again = read_fleet(tmp_path / "fleet.toml")
+    assert [each.name for each in again.station] == ["s1", "s2", "s3"]
+    assert [each.seed for each in again.station] == [1, 2, 3]
+    assert again.minutes == fleet.minutes == 15.0
+
+
+def test_the_demo_fleet_is_simulated_and_bounded():
+    assert demo_fleet().simulated
+    with pytest.raises(FleetError, match="between 1 and 64"):
+        demo_fleet(65)
+
+
+@pytest.mark.parametrize(("station", "agent"), [("s1", "a1"), ("s12", "a12"), ("arm", "agent-arm")])
+def test_agents_are_named_after_their_stations(station, agent):
+    assert agent_name(station) == agent
+
+
+@pytest.mark.parametrize(("text", "found"), [("15 min", 900), ("90s", 90), ("1.5 h", 5400)])
+def test_durations_carry_their_unit(text, found):
+    assert seconds(text, "key") == found

@@ -1,0 +1,107 @@
+"""A fleet with one station behind a real sshd, through the real command line."""
+
+import getpass
+import json
+import sys
+
+import pytest
+
+from robots.wire.processes import is_alive, read_pid_file
+from tests.enpire_tui.test_cli import run
+from tests.enpire_tui.test_link import SSHD, Sshd
+
+pytestmark = pytest.mark.skipif(SSHD is None, reason="sshd is not installed")
+
+FLEET = """
+name = "two"
+task = "push_t"
+
+[budget]
+time = "{time}"
+
+[[station]]
+name = "s1"
+
+[[station]]
+name = "s2"
+host = "far"
+
+[hosts.far]
+address = "127.0.0.1"
+port = {port}
+user = "{user}"
+key = "{folder}/client_key"
+known_hosts = "{folder}/known_hosts"
+python = "{python}"
+home = "{remote}"
+"""
+
+
+@pytest.fixture
+def far(tmp_path):
+    folder = tmp_path / "ssh"
+    folder.mkdir()
+    server = Sshd(folder)
+    server.start()
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{server.port} {server.host_key}\n")
+    path = tmp_path / "two.toml"
+
+    def fleet(time: str = "10 s") -> str:
+        path.write_text(
+            FLEET.format(
+                time=time,
+                port=server.port,
+                user=getpass.getuser(),
+                folder=folder,
+                python=sys.executable,
+                remote=tmp_path / "remote",
+            )
+        )
+        return str(path)
+
+    yield fleet, tmp_path
+    run("--fleet", str(path), "down", home=tmp_path / "home")
+    server.stop()
+
+
+def last(done) -> dict:
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_remote_station_joins_the_run_and_goes_down_with_the_fleet(far):
+    fleet, folder = far
+    done = run("--autonomous", "--keep", "--json", "--fleet", fleet(), home=folder / "home")
+    assert done.returncode == 3, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    online = {line["station"] for line in lines if line.get("state") == "ONLINE"}
+    assert online == {"s1", "s2"}
+    status = last(run("--fleet", fleet(), "status", "--json", home=folder / "home"))
+    remote = next(each for each in status["run"]["stations"] if each["station"] == "s2")
+    assert remote["busy"] > 0.0
+    keeper = read_pid_file(folder / "remote" / "pids" / "keeper")
+    station = read_pid_file(folder / "remote" / "pids" / "s2")
+    assert is_alive(keeper)
+    assert is_alive(station)
+    # The far host holds its own station's keys and nobody else's.
+    assert {each.name for each in (folder / "remote" / "keys").iterdir()} == {
+        "authorized.toml",
+        "s2.key",
+        "s2.pub",
+        "s2.sign",
+        "s2.sign.pub",
+    }
+    assert run("--fleet", fleet(), "down", home=folder / "home").returncode == 0
+    assert not is_alive(keeper)
+    assert not is_alive(station)
+
+
+def test_an_unknown_host_key_starts_nothing(far):
+    fleet, folder = far
+    path = fleet()
+    (folder / "ssh" / "known_hosts").write_text("")
+    done = run("up", "--fleet", path, "--json", home=folder / "home")
+    assert done.returncode == 1
+    assert "unknown and is refused" in last(done)["error"]
+    assert last(run("--fleet", path, "status", "--json", home=folder / "home"))["up"] is False
+    assert not (folder / "remote").exists()
