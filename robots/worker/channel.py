@@ -29,7 +29,7 @@ class Channel:
         self._buffer = bytearray(1 << 16)
         self._view = memoryview(self._buffer)
 
-    def exchange(self, frame: bytearray, timeout_s: float) -> memoryview:
+    def exchange(self, frame: bytes | bytearray, timeout_s: float) -> memoryview:
         """Send a frame and return the body of the one that comes back, valid until the next call.
 
         Raises:
@@ -51,7 +51,7 @@ class Channel:
         """Close this end."""
         self._socket.close()
 
-    def _send(self, frame: bytearray, deadline_s: float) -> None:
+    def _send(self, frame: bytes | bytearray, deadline_s: float) -> None:
         sent = self._socket.send(frame)
         while sent < len(frame):
             self._allow(deadline_s - time.perf_counter())

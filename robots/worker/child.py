@@ -49,6 +49,7 @@ class Plan(NamedTuple):
     Attributes:
         channel: descriptor of the socket to the station.
         protocol: file of the protocol's module.
+        quick: file of the short frames' module.
         site: folders to put on the module path.
         folder: the recipe's folder, or the one that holds the single file.
         entry: the file to load.
@@ -61,6 +62,7 @@ class Plan(NamedTuple):
 
     channel: int
     protocol: str
+    quick: str
     site: list[str]
     folder: str
     entry: str
@@ -144,7 +146,7 @@ class Channel:
                     self._buffer = grown
         return self._buffer[self._header_bytes : wanted]
 
-    def send(self, frame: bytearray) -> None:
+    def send(self, frame: bytes | bytearray) -> None:
         """Send a whole frame."""
         sent = os.write(self._descriptor, frame)
         while sent < len(frame):
@@ -155,6 +157,7 @@ def serve(plan: Plan) -> None:
     """Answer calls until the station closes the channel."""
     sys.path[:0] = plan.site
     protocol = _load("enpire_protocol", plan.protocol)
+    quick = _load("enpire_quick", plan.quick)
     codec = protocol.Codec(protocol.Request)
     channel = Channel(plan.channel, protocol.HEADER.size, protocol.FRAME_LIMIT_BYTES)
     recorder = Recorder(plan.readable, plan.writable)
@@ -171,22 +174,42 @@ def serve(plan: Plan) -> None:
             served.update({name: getattr(instance, name) for name in plan.methods})
 
     served["load"] = load
+    layout: Any = None
     while (body := channel.receive()) is not None:
-        request = codec.message(body)
+        if layout is not None and quick.is_quick(body):
+            number, observation = layout.read(body)
+            method, arguments = "act", (observation,)
+        else:
+            request = codec.message(body)
+            number, method, arguments = request.number, request.method, request.arguments
+            if method == "reset":
+                layout = quick.Layout.of(arguments[0])
+        raised = value = None
         try:
-            value = served[request.method](*request.arguments)
+            value = served[method](*arguments)
         except BaseException as error:  # noqa: BLE001 - the process's edge: everything is a reply.
             raised = (type(error).__name__, *_told(error))
-            reply = protocol.Reply(request.number, raised=raised, blocked=recorder.take())
-        else:
-            reply = protocol.Reply(request.number, value, blocked=recorder.take())
-        try:
-            frame = codec.frame(reply)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            said = str(error)[:_MESSAGE_CHARACTERS]
-            reply = protocol.Reply(request.number, unsendable=said, blocked=reply.blocked)
-            frame = codec.frame(reply)
-        channel.send(frame)
+        blocked = recorder.take()
+        frame = None
+        if layout is not None and raised is None and not blocked:
+            frame = quick.frame_of(number, value)
+        channel.send(frame or _reply(protocol, codec, number, value, raised, blocked))
+
+
+def _reply(
+    protocol: Any,  # noqa: ANN401 - loaded from its file.
+    codec: Any,  # noqa: ANN401
+    number: int,
+    value: object,
+    raised: tuple[str, str, str] | None,
+    blocked: tuple[str, ...],
+) -> bytearray:
+    """A reply's frame by the ordinary way."""
+    try:
+        return codec.frame(protocol.Reply(number, value, raised=raised, blocked=blocked))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        said = str(error)[:_MESSAGE_CHARACTERS]
+        return codec.frame(protocol.Reply(number, unsendable=said, blocked=blocked))
 
 
 def _load(name: str, file: str) -> ModuleType:

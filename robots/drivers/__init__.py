@@ -1,0 +1,1 @@
+"""Drivers: what the station talks to when it says observe, apply, stop."""

@@ -1,0 +1,1 @@
+"""The station daemon: one robot, its episodes, its safety and its ledger."""

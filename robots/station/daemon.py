@@ -1,0 +1,411 @@
+"""The station daemon: takes commands, keeps the journal, and lets the batch thread work.
+
+All state is a fold over the journal. What the robot may do is decided by `robots.safety`; this file
+carries commands to the `Authority` and decisions to the journal, on one event loop.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from robots.safety.table import Condition
+from robots.station.authority import Authority
+from robots.station.batches import Batches, objection
+from robots.station.config import StationConfig
+from robots.station.crew import Crew
+from robots.station.grants import GrantRefused, accept
+from robots.station.latch import Latch, Standing
+from robots.station.ledger import Ledger, sha256_of
+from robots.station.portrait import Portrait
+from robots.station.recording import Recorder, Trace
+from robots.station.reports import Evidence, may_see
+from robots.station.rollout import Rig
+from robots.station.scribe import Scribe
+from robots.wire import codec, commands
+from robots.wire.clock import Clock
+from robots.wire.commands import AnyCommand
+from robots.wire.events import (
+    AnyEvent,
+    BatchAccepted,
+    BatchFinished,
+    DaemonStarted,
+    EpisodeFinished,
+    GrantLapsed,
+    GrantReceived,
+    StationHeld,
+    StationQuarantined,
+    StationReleased,
+)
+from robots.wire.journal import Journal
+from robots.wire.reception import Peer, Refused
+from robots.wire.records import Episode, LedgerRecord, Purpose, Role
+from robots.wire.station_replies import BatchPhase, BatchState, Done, EpisodeEvidence, StationReport
+from robots.wire.telemetry import StationTelemetry
+
+log = logging.getLogger(__name__)
+
+VERSION = "1"
+CLOSE_TIMEOUT_S = 12.0
+_PAGE = 5000
+
+
+class Station:
+    """One station, without its sockets: `handle` is what the server calls.
+
+    Args:
+        name: The station's name.
+        folder: Where its latch, ledger and recordings are.
+        config: What it was told.
+        journal: Its journal.
+        ledger: Its ledger.
+        clock: Time.
+        make_rig: Makes the rig on the batch thread, given the authority.
+        public_key: Of its ledger.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        config: StationConfig,
+        journal: Journal,
+        ledger: Ledger,
+        clock: Clock,
+        make_rig: Callable[[Authority], Rig],
+        *,
+        public_key: bytes,
+    ) -> None:
+        self.name = name
+        self._config = config
+        self._journal = journal
+        self._ledger = ledger
+        self._clock = clock
+        self._public_key = public_key
+        self._batches = Batches()
+        self._standing = Standing()
+        self._latch = Latch(folder / "estop")
+        self._evidence = Evidence()
+        self._loop = asyncio.get_running_loop()
+        self._restarts = 0
+        self._grant_until_s = float("-inf")
+        self._lapsing: int | None = None
+        self._rig: Rig | None = None
+        self._scribe = Scribe(journal, clock, self._fold)
+        self.authority = Authority(clock.monotonic, needs_grant=config.grants == "required")
+        recorder = None
+        if config.record != "off":
+            recorder = Recorder(folder / "recordings", config.recording_quota_bytes)
+
+        def made() -> Rig:
+            self._rig = make_rig(self.authority)
+            return self._rig
+
+        self._crew = Crew(
+            station=name,
+            make_rig=made,
+            authority=self.authority,
+            ledger=ledger,
+            recorder=recorder,
+            record_all=config.record == "all",
+            clock=clock,
+            post=self._scribe.post,
+            evidence=self._keep_evidence,
+            stopped=self._stopped,
+            gave_up=lambda: self._soon(self._on_gave_up),
+        )
+
+    # --- life -------------------------------------------------------------------------------
+
+    def start(self, incarnation: str) -> None:
+        """Fold the journal, give cut episodes their outcome, and go on with open batches."""
+        self._replay()
+        self._scribe.append(
+            DaemonStarted(
+                name=self.name,
+                incarnation=incarnation,
+                pid=os.getpid(),
+                restarts=self._restarts,
+                version=VERSION,
+            ),
+        )
+        self._adopt_ledger()
+        for cut in self._batches.interrupted("station_restarted"):
+            self._scribe.append(cut)
+        detail = self._latch.read()
+        if detail is not None:
+            self._standing.held(Condition.EMERGENCY_STOP, detail, by_agent=False)
+        if self._standing.condition is not None:
+            self.authority.stop(
+                self._standing.condition, self._standing.detail, by_agent=self._standing.by_agent
+            )
+        self._crew.start()
+        self._dispatch()
+
+    async def close(self) -> None:
+        """Stop the batch thread; an episode in work is void at the next start."""
+        await self._crew.close(CLOSE_TIMEOUT_S)
+        await asyncio.sleep(0)
+        self._journal.flush()
+
+    def _replay(self) -> None:
+        after = 0
+        while rows := self._journal.rows(after, _PAGE):
+            for row in rows:
+                if isinstance(row.event, DaemonStarted):
+                    self._restarts += 1
+                self._batches.apply(row.event, row.wall_s)
+                self._standing.apply(row.event)
+            after = rows[-1].seq
+
+    def _adopt_ledger(self) -> None:
+        """Finish batches whose record was signed before a kill and not yet journalled."""
+        for batch_id, batch in list(self._batches.open.items()):
+            signed = self._ledger.find(batch_id)
+            if signed is None:
+                continue
+            record = codec.decode(signed.body, LedgerRecord)
+            known = {episode.index for episode in batch.episodes}
+            for episode in record.episodes:
+                if episode.index not in known:
+                    self._scribe.append(EpisodeFinished(batch_id=batch_id, episode=episode))
+            self._scribe.append(finished_event(record, sha256_of(signed)))
+
+    # --- commands ---------------------------------------------------------------------------
+
+    async def handle(self, command: AnyCommand, peer: Peer) -> msgspec.Struct | None:
+        """Execute one command whose sender's role was checked.
+
+        Raises:
+            Refused: With a named reason.
+        """
+        match command:
+            case commands.GetStatus():
+                return self.report()
+            case commands.StartBatch():
+                return self._start_batch(command, peer)
+            case commands.GetBatch(batch_id=batch_id):
+                return self._state(batch_id)
+            case commands.CancelBatch():
+                return self._cancel(command, peer)
+            case commands.GetEpisode():
+                return self._episode(command, peer)
+            case commands.RenewGrant():
+                return self._renew(command)
+            case commands.Hold(reason=reason):
+                return self._hold(Condition.HOLD, reason, peer)
+            case commands.EmergencyStop(reason=reason):
+                return self._emergency_stop(reason, peer)
+            case commands.Release():
+                return self._release(command, peer)
+            case _:
+                raise Refused(f"invalid: a station takes no {type(command).__name__}")
+
+    def _start_batch(self, command: commands.StartBatch, peer: Peer) -> BatchState:
+        known = self._batches.state(command.batch_id)
+        if known is not None:
+            return self._state(command.batch_id)
+        if self._standing.quarantined:
+            raise Refused(f"quarantined: {self._standing.detail}")
+        reason = objection(command, peer.role, self._batches.queued())
+        if reason:
+            raise Refused(reason)
+        self._scribe.append(
+            BatchAccepted(
+                batch_id=command.batch_id,
+                purpose=command.purpose,
+                commit=command.commit,
+                idea_id=command.idea_id,
+                recipe=command.recipe,
+                episodes=command.episodes,
+                seeds=command.seeds,
+                stop_at_failure=command.stop_at_failure or command.purpose is Purpose.CONFIRM,
+                record=command.record,
+                requested_by=peer.name,
+            ),
+        )
+        self._dispatch()
+        return self._state(command.batch_id)
+
+    def _state(self, batch_id: str) -> BatchState:
+        state = self._batches.state(batch_id)
+        if state is None:
+            raise Refused(f"unknown_batch: {batch_id}")
+        if state.phase is BatchPhase.FINISHED:
+            state = msgspec.structs.replace(state, signed=self._ledger.find(batch_id))
+        return state
+
+    def _cancel(self, command: commands.CancelBatch, peer: Peer) -> BatchState:
+        batch = self._batches.open.get(command.batch_id)
+        if batch is None:
+            return self._state(command.batch_id)
+        if peer.role is Role.AGENT and batch.accepted.purpose is not Purpose.EXPLORE:
+            # SAFETY: else an agent could take back the evaluation it is losing.
+            raise Refused("role: an agent may cancel explore batches only")
+        reason = f"{command.reason} (by {peer.name})"
+        self.authority.cancel(command.batch_id, reason)
+        return self._state(command.batch_id)
+
+    def _episode(self, command: commands.GetEpisode, peer: Peer) -> EpisodeEvidence:
+        state = self._state(command.batch_id)
+        batch = self._batches.open.get(command.batch_id)
+        episodes: tuple[Episode, ...] = tuple(batch.episodes) if batch is not None else ()
+        if state.signed is not None:
+            episodes = codec.decode(state.signed.body, LedgerRecord).episodes
+        for episode in episodes:
+            if episode.index == command.index:
+                if not may_see(state.purpose, episode, peer.role):
+                    raise Refused("sealed: of sealed batches failures only are shown")
+                return self._evidence.of(command.batch_id, episode)
+        raise Refused(f"unknown_episode: {command.index} of {command.batch_id}")
+
+    def _renew(self, command: commands.RenewGrant) -> Done:
+        try:
+            grant = accept(
+                command.grant,
+                station=self.name,
+                trusted=self._config.trusted(),
+                last_serial=self._standing.serial,
+            )
+        except GrantRefused as error:
+            raise Refused(f"grant: {error}") from error
+        until_s = self._clock.monotonic() + grant.ttl_s
+        self._scribe.append(
+            GrantReceived(serial=grant.serial, mode=grant.mode, ttl_s=grant.ttl_s), durable=True
+        )
+        self._grant_until_s = until_s
+        self.authority.grant(grant.mode, until_s)
+        self._lapsing = grant.serial
+        return Done(word=self.word())
+
+    def pulse(self) -> None:
+        """Called a few times a second: sees the stop's file and the grant's end."""
+        latched = self._latch.read()
+        if latched is not None and self.authority.stopped is not Condition.EMERGENCY_STOP:
+            # Somebody at the robot pressed its button, or made the file by hand.
+            self.authority.stop(Condition.EMERGENCY_STOP, latched)
+            self._scribe.note(StationHeld(reason=latched, by="robot", latched=True))
+        if self._lapsing is not None and self._clock.monotonic() >= self._grant_until_s:
+            serial, self._lapsing = self._lapsing, None
+            self._scribe.note(GrantLapsed(serial=serial))
+
+    def _hold(self, condition: Condition, reason: str, peer: Peer) -> Done:
+        # Stop first, write afterwards: a full disk must not keep a robot moving.
+        by_agent = peer.role is Role.AGENT
+        detail = f"{reason} (by {peer.name})"
+        self.authority.stop(condition, detail, by_agent=by_agent)
+        latched = condition is Condition.EMERGENCY_STOP
+        self._scribe.note(StationHeld(reason=detail, by=_by(peer), latched=latched))
+        return Done(word=self.word())
+
+    def _emergency_stop(self, reason: str, peer: Peer) -> Done:
+        self.authority.stop(Condition.EMERGENCY_STOP, reason, by_agent=peer.role is Role.AGENT)
+        self._latch.set(f"{reason} (by {peer.name})")
+        return self._hold(Condition.EMERGENCY_STOP, reason, peer)
+
+    def _release(self, command: commands.Release, peer: Peer) -> Done:
+        if command.station != self.name:
+            raise Refused(f"confirmation: type the station's name, {self.name}")
+        if self._latch.read() is not None:
+            raise Refused(f"estop_latched: a person at the robot clears it ({self._latch.path})")
+        standing = self._standing
+        if standing.needs_cause and not command.cause:
+            raise Refused(f"cause: name the cause of {standing.detail!r} to release it")
+        if standing.condition is not None or standing.quarantined:
+            self._scribe.append(StationReleased(cause=command.cause, by=_by(peer)))
+        self.authority.release()
+        self._dispatch()
+        return Done(word=self.word())
+
+    # --- what follows from a row ------------------------------------------------------------
+
+    def _fold(self, event: AnyEvent, wall_s: float) -> None:
+        self._batches.apply(event, wall_s)
+        self._standing.apply(event)
+        if isinstance(event, BatchFinished) and event.batch_id == self._batches.running:
+            self._batches.running = ""
+            self._loop.call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
+        """Give the idle thread its next batch."""
+        if self._batches.running:
+            return
+        batch = self._batches.next()
+        if batch is None:
+            return
+        plan = batch.plan()
+        self._batches.running = plan.batch_id
+        self._crew.hand_over(plan, batch.accepted_wall_s)
+
+    # --- from the batch thread, on the loop -------------------------------------------------
+
+    def _soon(self, call: Callable[..., None], *arguments: object) -> None:
+        self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _keep_evidence(self, batch_id: str, index: int, trace: Trace) -> None:
+        self._soon(self._evidence.keep, batch_id, index, trace)
+
+    def _stopped(self, condition: Condition | None, detail: str) -> None:
+        self._soon(self._on_stopped, condition, detail)
+
+    def _on_gave_up(self) -> None:
+        """The rig broke: its episode is void, and its batch goes on after a release."""
+        self._batches.running = ""
+        for cut in self._batches.interrupted("driver_error"):
+            self._scribe.note(cut)
+
+    def _on_stopped(self, condition: Condition | None, detail: str) -> None:
+        if condition is None:
+            self.authority.stop(Condition.HOLD, f"quarantined: {detail}")
+            self._scribe.note(StationQuarantined(reason=detail))
+        else:
+            reason = f"{condition.value}: {detail}"
+            self._scribe.note(StationHeld(reason=reason, by="station", latched=True))
+
+    # --- what it says of itself -------------------------------------------------------------
+
+    def word(self) -> str:
+        """The station's state in one word."""
+        return self._portrait().word()
+
+    def report(self) -> StationReport:
+        """Answer to `GetStatus`."""
+        report = self._portrait().report(self._config)
+        return msgspec.structs.replace(report, public_key=self._public_key)
+
+    def telemetry(self) -> StationTelemetry:
+        """How the station stands now."""
+        return self._portrait().telemetry()
+
+    def _portrait(self) -> Portrait:
+        return Portrait(
+            name=self.name,
+            batches=self._batches,
+            standing=self._standing,
+            authority=self.authority,
+            rig=self._rig,
+            full=self._scribe.full,
+            grant_s=self._grant_until_s - self._clock.monotonic(),
+        )
+
+
+def finished_event(record: LedgerRecord, ledger_sha256: str) -> BatchFinished:
+    """The journal row of a batch that the ledger holds."""
+    return BatchFinished(
+        batch_id=record.batch_id,
+        purpose=record.purpose,
+        commit=record.commit,
+        idea_id=record.idea_id,
+        counts=record.counts,
+        void=record.void,
+        void_reason=record.void_reason,
+        seconds=record.seconds,
+        ledger_sha256=ledger_sha256,
+    )
+
+
+def _by(peer: Peer) -> str:
+    return f"{peer.role.value}:{peer.name}"

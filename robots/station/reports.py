@@ -1,0 +1,70 @@
+"""Ledger records from batches, and evidence for those who may see it. Pure."""
+
+from collections import OrderedDict
+
+from robots.station.recording import Trace
+from robots.station.rollout import BatchEnd, BatchPlan
+from robots.wire.records import Episode, LedgerRecord, Outcome, Purpose, Role
+from robots.wire.station_replies import EpisodeEvidence, TraceRow
+
+EVIDENCE_LIMIT = 400
+
+
+def ledger_record(
+    plan: BatchPlan,
+    end: BatchEnd,
+    *,
+    station: str,
+    task: str,
+    started_wall_s: float,
+    now_wall_s: float,
+) -> LedgerRecord:
+    """What a finished batch is recorded as; the ledger adds the chain."""
+    return LedgerRecord(
+        batch_id=plan.batch_id,
+        station=station,
+        task=task,
+        purpose=plan.purpose,
+        commit=plan.commit,
+        recipe_sha256=plan.recipe.sha256,
+        idea_id=plan.idea_id,
+        counts=end.counts,
+        episodes=end.episodes,
+        void=end.void,
+        void_reason=end.void_reason,
+        manifest_sha256=end.manifest_sha256,
+        safety_sha256=end.safety_sha256,
+        previous_sha256="",
+        started_wall_s=started_wall_s,
+        ended_wall_s=now_wall_s,
+        # Of all its episodes, those before a restart among them.
+        seconds=round(sum(episode.wall_s for episode in end.episodes), 4),
+        audit=end.audit,
+    )
+
+
+def may_see(purpose: Purpose, episode: Episode, role: Role) -> bool:
+    """Whether an episode's course may be shown: of sealed batches an agent sees failures only."""
+    if purpose is Purpose.EXPLORE or role is not Role.AGENT:
+        return True
+    return purpose is Purpose.EVALUATE and episode.outcome is Outcome.FAILURE
+
+
+class Evidence:
+    """The courses of the last episodes, in memory."""
+
+    def __init__(self, limit: int = EVIDENCE_LIMIT) -> None:
+        self._limit = limit
+        self._traces: OrderedDict[tuple[str, int], Trace] = OrderedDict()
+
+    def keep(self, batch_id: str, index: int, trace: Trace) -> None:
+        """Keep an episode's course; the oldest goes."""
+        self._traces[batch_id, index] = trace
+        while len(self._traces) > self._limit:
+            self._traces.popitem(last=False)
+
+    def of(self, batch_id: str, episode: Episode) -> EpisodeEvidence:
+        """An episode with what is left of its course."""
+        trace = self._traces.get((batch_id, episode.index))
+        rows = () if trace is None else tuple(TraceRow(values=row) for row in trace.rows())
+        return EpisodeEvidence(batch_id=batch_id, episode=episode, trace=rows)

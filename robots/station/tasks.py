@@ -1,0 +1,273 @@
+"""Tasks: frozen folders of scene, rules, reset and verifier, found by entry point.
+
+A task folder holds `task.toml` (rates, limits, observation, action, cameras, criterion),
+`simulation.py` (the world's hooks, trusted), `reset.py` and `verify.py` (run in sandboxed
+children). Its manifest hash stands in every ledger record.
+"""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import math
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from robots.safety.limits import ActionLimits
+
+# MuJoCo ships no type information.
+MjModel = Any
+MjData = Any
+
+Observation = dict[str, NDArray[Any]]
+Images = dict[str, NDArray[np.uint8]]
+
+BUILT_IN = Path(__file__).resolve().parents[1] / "tasks"
+ENTRY_POINTS = "enpire.tasks"
+
+
+class TaskError(ValueError):
+    """A task that cannot be found or read; the message names file, key and remedy."""
+
+
+class ObservationSpec(msgspec.Struct, frozen=True):
+    """One key of the observation."""
+
+    key: str
+    shape: tuple[int, ...]
+    unit: str = ""
+
+
+class CameraSpec(msgspec.Struct, frozen=True):
+    """One camera, in pixels."""
+
+    name: str
+    height: int
+    width: int
+
+
+class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What `task.toml` says, checked.
+
+    Attributes:
+        verify_period_s: When a negative verdict is first asked again while the tool stays
+            retracted; later ones are asked at growing waits.
+        debounce_frames: Verdicts in a row, one a policy step, that make a success.
+        sensors: Whether the verifier decides (else the driver's own success rule does).
+    """
+
+    name: str
+    description: str = ""
+    control_hz: float = 100.0
+    policy_hz: float = 30.0
+    episode_limit_s: float = 60.0
+    reset_limit_s: float = 60.0
+    observation: tuple[ObservationSpec, ...] = ()
+    action_name: str = "action"
+    action_unit: str = ""
+    limits: ActionLimits
+    debounce_frames: int = 3
+    verify_period_s: float = 0.5
+    cameras: tuple[CameraSpec, ...] = ()
+    sensors: bool = True
+
+    @property
+    def tick_s(self) -> float:
+        """Period of the control loop."""
+        return 1.0 / self.control_hz
+
+    @property
+    def period_s(self) -> float:
+        """Period of the policy."""
+        return 1.0 / self.policy_hz
+
+    def tick_of(self, step: int) -> int:
+        """Control tick on which a policy step falls."""
+        return round(step * self.control_hz / self.policy_hz)
+
+
+class Simulation(Protocol):
+    """The hooks of a task's `simulation.py`; see `docs/add-a-task.md`."""
+
+    def place(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None: ...
+    def randomise(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None: ...
+    def reset_target(self, rng: np.random.Generator) -> NDArray[np.float64]: ...
+    def observe(self, model: MjModel, data: MjData, rng: np.random.Generator) -> Observation: ...
+    def apply(self, model: MjModel, data: MjData, action: NDArray[np.float64]) -> None: ...
+    def retracted(self, observation: Observation) -> bool: ...
+    def audit(self, model: MjModel, data: MjData) -> dict[str, float]: ...
+    def reset_reached(self, observation: Observation, target: NDArray[np.float64]) -> bool: ...
+    def evidence(self, history: Sequence[Observation]) -> dict[str, float]: ...
+    def failure_tags(self, history: Sequence[Observation]) -> list[str]: ...
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A task folder and what it says, or a registered environment.
+
+    Attributes:
+        identity: What a task without a folder is known by; its manifest is the hash of that.
+        options: Of a registered environment.
+    """
+
+    folder: Path
+    spec: TaskSpec
+    identity: str = ""
+    options: dict[str, float | int | str | bool] = {}
+
+    def source(self, name: str) -> bytes:
+        """Content of one of the task's files."""
+        return (self.folder / name).read_bytes()
+
+    def manifest_sha256(self) -> str:
+        """Hash of every file of the folder; follows no link out of it."""
+        if self.identity:
+            return hashlib.sha256(self.identity.encode()).hexdigest()
+        digest = hashlib.sha256()
+        for path in sorted(self.folder.rglob("*")):
+            if "__pycache__" in path.parts or path.is_dir():
+                continue
+            name = path.relative_to(self.folder).as_posix()
+            content = path.read_bytes() if not path.is_symlink() else b"link"
+            digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+        return digest.hexdigest()
+
+    def simulation(self, model: MjModel, station_seed: int) -> Simulation:
+        """The task's world hooks, with one station's fixed draw.
+
+        Raises:
+            TaskError: There are none.
+        """
+        path = self.folder / "simulation.py"
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise TaskError(f"{path}: {error}; a simulated task needs it") from None
+        module = ModuleType(f"enpire_task_{self.spec.name}")
+        module.__file__ = str(path)
+        # SAFETY: compiled from what the manifest hashes, never from a cache beside it.
+        exec(compile(content, str(path), "exec"), module.__dict__)  # noqa: S102
+        return cast("Simulation", module.Simulation(model, station_seed))
+
+
+def load_task(name: str, options: dict[str, float | int | str | bool] | None = None) -> Task:
+    """Find a task.
+
+    Args:
+        name: Of a task, the path of its folder, or `gym:<registered id>`.
+        options: Of a registered environment; a task folder takes none.
+
+    Raises:
+        TaskError: There is no such task, or its `task.toml` is wrong.
+    """
+    if name.startswith("gym:"):
+        from robots.drivers.gymnasium import gym_task
+
+        return gym_task(name, options or {})
+    if options:
+        raise TaskError(f"{name}: task options are for gym: tasks, got {', '.join(options)}")
+    if "/" in name:
+        return read_task(Path(name))
+    known = task_folders()
+    if name not in known:
+        raise TaskError(
+            f"unknown task {name!r}; known are {', '.join(sorted(known))}, and gym:<registered id>"
+        )
+    return read_task(known[name])
+
+
+def task_folders() -> dict[str, Path]:
+    """Every task that can be found: built in, or by entry point `enpire.tasks` (a package)."""
+    found = {path.parent.name: path.parent for path in sorted(BUILT_IN.glob("*/task.toml"))}
+    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        spec = importlib.util.find_spec(entry.value)
+        if spec is not None and spec.submodule_search_locations:
+            found[entry.name] = Path(next(iter(spec.submodule_search_locations)))
+    return found
+
+
+def read_task(folder: Path) -> Task:
+    """Read and check a task folder.
+
+    Raises:
+        TaskError: With file and key.
+    """
+    path = folder / "task.toml"
+    try:
+        content = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise TaskError(f"{path}: missing; a task folder has one") from None
+    except tomllib.TOMLDecodeError as error:
+        raise TaskError(f"{path}: {error}") from None
+    try:
+        spec = _Reader(content).spec()
+    except (KeyError, TypeError, ValueError) as error:
+        detail = f"missing key {error}" if isinstance(error, KeyError) else str(error)
+        raise TaskError(f"{path}: {detail}") from None
+    return Task(folder.resolve(), spec)
+
+
+class _Reader:
+    """Turns the tables of `task.toml` into a `TaskSpec`."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+
+    def positive(self, table: str, key: str, default: float) -> float:
+        value = self.content.get(table, {}).get(key, self.content.get(key, default))
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise ValueError(f"{table}.{key}: must be a positive number, got {value!r}")
+        return float(value)
+
+    def limits(self) -> ActionLimits:
+        action = self.content["action"]
+        shape = tuple(int(size) for size in action["shape"])
+        size = math.prod(shape)
+
+        def numbers(*keys: str) -> tuple[float, ...]:
+            value = next((action[key] for key in keys if key in action), None)
+            if value is None:
+                return ()
+            if isinstance(value, int | float):
+                return (float(value),) * size
+            return tuple(float(item) for item in value)
+
+        return ActionLimits(
+            shape=shape,
+            low=numbers("low"),
+            high=numbers("high"),
+            max_velocity=numbers("max_velocity", "max_velocity_m_s"),
+            max_step=numbers("max_step", "max_step_m"),
+        )
+
+    def spec(self) -> TaskSpec:
+        content, action = self.content, self.content["action"]
+        success = content.get("success", {})
+        if not isinstance(content["name"], str):
+            raise TypeError(f"name: must be a word, got {content['name']!r}")
+        return TaskSpec(
+            name=content["name"],
+            description=str(content.get("description", "")),
+            control_hz=self.positive("rates", "control_hz", 100.0),
+            policy_hz=self.positive("rates", "policy_hz", 30.0),
+            episode_limit_s=self.positive("limits", "episode_limit_s", 60.0),
+            reset_limit_s=self.positive("limits", "reset_limit_s", 60.0),
+            observation=tuple(
+                ObservationSpec(key, tuple(table["shape"]), str(table.get("unit", "")))
+                for key, table in content["observation"].items()
+            ),
+            action_name=str(action.get("name", "action")),
+            action_unit=str(action.get("unit", "")),
+            limits=self.limits(),
+            debounce_frames=int(success.get("debounce_frames", 3)),
+            verify_period_s=float(success.get("verify_period_s", 0.5)),
+            cameras=tuple(
+                CameraSpec(table["name"], int(table["height"]), int(table["width"]))
+                for table in content.get("cameras", [])
+            ),
+        )
