@@ -1,0 +1,1 @@
+"""Push-T: push a T-shaped block into its outline."""

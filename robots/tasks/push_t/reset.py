@@ -1,0 +1,185 @@
+"""Physical reset of Push-T: pushes the block to a drawn pose, coarsely, then leaves the tool clear.
+
+It runs in a sandboxed child on sensors alone. The tolerance is loose, so single frames, long pushes
+and a coarse model will do. Lengths in metres, angles in radians, table frame unless named.
+"""
+
+import math
+from collections.abc import Generator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Observation = dict[str, Array]
+Point = tuple[float, float]
+Pose = tuple[float, float, float]
+Script = Generator[Point, Observation, None]
+
+_PERIOD_S = 1.0 / 30.0
+_LOW, _HIGH = (-0.355, -0.255), (0.355, 0.255)
+_TRAVEL_M_S, _PUSH_M_S = 0.5, 0.18
+_TOOL_RADIUS_M, _STAND_OFF_M, _ORBIT_M = 0.010, 0.010, 0.130
+_SLIP_LENGTH_M = 0.053
+_POSITION_OK_M, _YAW_OK_RAD = 0.023, 0.27
+"""Tighter than the post-condition, which single noisy frames judge."""
+_INNER_M = (0.20, 0.11)
+"""Block positions beyond this cost extra: near the border the tool cannot get behind the block."""
+_LENGTHS_M = (0.012, 0.025, 0.045, 0.07)
+
+# Contact points and inward normals on the block's faces, block frame (origin: centre of mass).
+_CONTACTS: Array = np.array(
+    [(x, 0.0543, 0.0, -1.0) for x in (-0.070, -0.045, -0.015, 0.015, 0.045, 0.070)]
+    + [(-0.080, 0.0343, 1.0, 0.0), (0.080, 0.0343, -1.0, 0.0)]
+    + [(x, 0.0143, 0.0, 1.0) for x in (-0.070, -0.045, 0.045, 0.070)]
+    + [(-0.020, y, 1.0, 0.0) for y in (-0.095, -0.065, -0.035, -0.010)]
+    + [(0.020, y, -1.0, 0.0) for y in (-0.095, -0.065, -0.035, -0.010)]
+    + [(0.0, -0.1057, 0.0, 1.0), (-0.014, -0.1057, 0.0, 1.0), (0.014, -0.1057, 0.0, 1.0)]
+)
+
+
+class Reset:
+    """Looks, chooses the push that brings the block nearest to the target, pushes, looks again."""
+
+    def reset(self, observation: Observation, target: Array) -> None:
+        """Begins a try.
+
+        Args:
+            observation: the station's sensors now.
+            target: pose the block shall have afterwards, (3,): x, y in metres, yaw in radians.
+        """
+        self._target: Pose = (float(target[0]), float(target[1]), float(target[2]))
+        self._sense(observation)
+        self._aim = self._tool
+        self._script = self._run()
+        self._pending: Point | None = next(self._script)
+
+    def act(self, observation: Observation) -> Array | None:
+        """Next tool target (2,) in metres, or None when the reset is done."""
+        try:
+            return np.array(self._script.send(observation))
+        except StopIteration:
+            return None
+
+    def _sense(self, observation: Observation) -> None:
+        tool, pose = observation["tool_position_m"], observation["object_pose"]
+        self._tool: Point = (float(tool[0]), float(tool[1]))
+        self._pose: Pose = (float(pose[0]), float(pose[1]), float(pose[2]))
+
+    def _run(self) -> Script:
+        self._sense((yield self._aim))
+        for _ in range(60):
+            yield from self._hold(3)
+            pose = self._pose
+            away = math.hypot(pose[0] - self._target[0], pose[1] - self._target[1])
+            turned = abs(math.remainder(pose[2] - self._target[2], math.tau))
+            if away < _POSITION_OK_M and turned < _YAW_OK_RAD:
+                break
+            start, end = self._choose(pose)
+            yield from self._approach(pose, start, end)
+            yield from self._go(end, _PUSH_M_S)
+            far = math.dist(start, end)
+            back = 0.03 / far if far > 0.0 else 0.0
+            yield from self._go(
+                (end[0] + (start[0] - end[0]) * back, end[1] + (start[1] - end[1]) * back),
+                _TRAVEL_M_S,
+            )
+        yield from self._leave(self._pose)
+
+    def _hold(self, steps: int) -> Script:
+        for _ in range(steps):
+            self._sense((yield self._aim))
+
+    def _go(self, target: Point, speed_m_s: float) -> Script:
+        (x, y), (to_x, to_y) = self._aim, _inside(target)
+        steps = max(1, math.ceil(math.hypot(to_x - x, to_y - y) / (speed_m_s * _PERIOD_S)))
+        for k in range(1, steps + 1):
+            self._aim = (x + (to_x - x) * k / steps, y + (to_y - y) * k / steps)
+            self._sense((yield self._aim))
+
+    def _choose(self, pose: Pose) -> tuple[Point, Point]:
+        """Start and end of the push whose predicted outcome is nearest to the target."""
+        px, py, nx, ny = _CONTACTS.T
+        inverse = _SLIP_LENGTH_M**-2
+        share = 1.0 + (px * px + py * py) * inverse
+        fx = ((1.0 + px * px * inverse) * nx + px * py * inverse * ny) / share
+        fy = ((1.0 + py * py * inverse) * ny + px * py * inverse * nx) / share
+        rate = (px * fy - py * fx) * inverse
+        cos, sin = math.cos(pose[2]), math.sin(pose[2])
+        way_x, way_y = cos * nx - sin * ny, sin * nx + cos * ny
+        off = _TOOL_RADIUS_M
+        touch_x = pose[0] + cos * (px - off * nx) - sin * (py - off * ny)
+        touch_y = pose[1] + sin * (px - off * nx) + cos * (py - off * ny)
+        start_x, start_y = touch_x - _STAND_OFF_M * way_x, touch_y - _STAND_OFF_M * way_y
+        best, chosen, length = math.inf, 0, _LENGTHS_M[0]
+        for candidate in _LENGTHS_M:
+            turn = rate * candidate
+            half = pose[2] + 0.5 * turn
+            c, s = np.cos(half), np.sin(half)
+            x = pose[0] + (c * fx - s * fy) * candidate
+            y = pose[1] + (s * fx + c * fy) * candidate
+            miss = (pose[2] + turn - self._target[2] + math.pi) % math.tau - math.pi
+            cost = np.hypot(x - self._target[0], y - self._target[1]) + 0.07 * np.abs(miss)
+            cost += 4.0 * np.maximum(np.abs(x) - _INNER_M[0], 0.0)
+            cost += 4.0 * np.maximum(np.abs(y) - _INNER_M[1], 0.0)
+            for ax, ay in (
+                (start_x, start_y),
+                (touch_x + candidate * way_x, touch_y + candidate * way_y),
+            ):
+                cost = cost + np.where(_outside(ax, ay), 1.0, 0.0)
+            index = int(np.argmin(cost))
+            if cost[index] < best:
+                best, chosen, length = float(cost[index]), index, candidate
+        start = (float(start_x[chosen]), float(start_y[chosen]))
+        reach = _STAND_OFF_M + length
+        return start, (
+            start[0] + reach * float(way_x[chosen]),
+            start[1] + reach * float(way_y[chosen]),
+        )
+
+    def _approach(self, pose: Pose, start: Point, end: Point) -> Script:
+        """Out to a circle round the block, along it, and in against the push's direction."""
+        far = math.dist(start, end)
+        way = ((end[0] - start[0]) / far, (end[1] - start[1]) / far)
+        x, y = start[0] - pose[0], start[1] - pose[1]
+        along = x * way[0] + y * way[1]
+        back = along + math.sqrt(max(along * along - x * x - y * y + _ORBIT_M**2, 0.0))
+        entry = (start[0] - max(back, 0.0) * way[0], start[1] - max(back, 0.0) * way[1])
+        here = math.atan2(self._aim[1] - pose[1], self._aim[0] - pose[0])
+        there = math.atan2(entry[1] - pose[1], entry[0] - pose[0])
+        turn = math.remainder(there - here, math.tau)
+        if not all(_fits(_on_circle(pose, here + turn * k / 6)) for k in range(1, 6)):
+            other = turn - math.copysign(math.tau, turn)
+            if all(_fits(_on_circle(pose, here + other * k / 9)) for k in range(1, 9)):
+                turn = other
+        count = max(1, math.ceil(abs(turn) / 0.35))
+        for k in range(count + 1):
+            yield from self._go(_on_circle(pose, here + turn * k / count), _TRAVEL_M_S)
+        yield from self._go(entry, _TRAVEL_M_S)
+        yield from self._go(start, _TRAVEL_M_S)
+        yield from self._hold(2)
+
+    def _leave(self, pose: Pose) -> Script:
+        """Straight out to a circle round the block."""
+        bearing = math.atan2(self._aim[1] - pose[1], self._aim[0] - pose[0])
+        yield from self._go(_on_circle(pose, bearing, 0.155), _TRAVEL_M_S)
+        yield from self._hold(6)
+
+
+def _on_circle(pose: Pose, bearing: float, radius: float = _ORBIT_M) -> Point:
+    return pose[0] + radius * math.cos(bearing), pose[1] + radius * math.sin(bearing)
+
+
+def _inside(point: Point) -> Point:
+    return (
+        min(max(point[0], _LOW[0]), _HIGH[0]),
+        min(max(point[1], _LOW[1]), _HIGH[1]),
+    )
+
+
+def _fits(point: Point) -> bool:
+    return _inside(point) == point
+
+
+def _outside(x: Array, y: Array) -> NDArray[np.bool_]:
+    return (x < _LOW[0]) | (x > _HIGH[0]) | (y < _LOW[1]) | (y > _HIGH[1])

@@ -1,0 +1,288 @@
+"""Push-T's trusted side: what the simulated station draws, senses, does and audits.
+
+Truth stays in this file: `observe` adds noise, bias and latency, and only `audit`, which the ledger
+alone sees, reads the block's real pose. Frame everywhere: the table's (x right, y up in the top
+image, origin mid-table), metres and radians.
+"""
+
+import importlib
+import math
+import tomllib
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely import affinity
+from shapely.geometry import Polygon
+
+# MuJoCo ships no type information.
+mujoco: Any = importlib.import_module("mujoco")
+MjModel = Any
+MjData = Any
+
+Array = NDArray[np.float64]
+Observation = dict[str, Array]
+
+GOAL_POSE: tuple[float, float, float] = (0.0, 0.0, 0.55)
+"""Goal of the block's centre of mass, as drawn in `scene.xml` (m, m, rad).
+
+The slope of 0.55 rad (0.613) is no ratio of small integers, so that no edge of a block at the goal
+falls into step with the camera's pixels.
+"""
+
+# Outline of the block about its centre of mass (m): a 160 x 40 bar on a 40 x 120 stem.
+OUTLINE_M = (
+    (-0.080, 0.0542857), (-0.080, 0.0142857), (-0.020, 0.0142857), (-0.020, -0.1057143),
+    (0.020, -0.1057143), (0.020, 0.0142857), (0.080, 0.0142857), (0.080, 0.0542857),
+)  # fmt: skip
+_POLICY_PERIOD_S = 1.0 / 30.0
+
+
+def _uniform(rng: np.random.Generator, bounds: Sequence[float]) -> float:
+    return float(rng.uniform(bounds[0], bounds[1]))
+
+
+def wrap(angle_rad: float) -> float:
+    """Angle in (-pi, pi]."""
+    return math.remainder(angle_rad, math.tau)
+
+
+class Simulation:
+    """Randomisation, sensing, acting and auditing of one simulated Push-T station."""
+
+    def __init__(self, model: MjModel, station_seed: int) -> None:
+        """Makes the station's own draw, which stays fixed for its life, and applies it to `model`.
+
+        Args:
+            model: the compiled `scene.xml`; changed in place.
+            station_seed: names the unit; equal seeds give equal stations.
+        """
+        task = tomllib.loads(Path(__file__).with_name("task.toml").read_text(encoding="utf-8"))
+        self._draws: dict[str, Any] = task["randomisation"]
+        self._reset: dict[str, Any] = task["reset"]
+        self._success: dict[str, Any] = task["success"]
+        limits = task["limits"]["object_workspace_m"]
+        self._object_low, self._object_high = limits["low"], limits["high"]
+        rng = np.random.default_rng(station_seed)
+        draws = self._draws
+        self._servo_gain = _uniform(rng, draws["servo_gain_station"])
+        self._latency_station_s = _uniform(rng, draws["latency_station_s"])
+        self._latency_s: float = self._latency_station_s
+        self._bias: Array = rng.normal(0.0, draws["pose_bias_station_sigma"])
+        self._noise_sigma = np.asarray(draws["pose_noise_sigma"], dtype=np.float64)
+        self._joints = [
+            int(model.joint(f"block_{axis}").qposadr[0]) for axis in ("x", "y", "yaw", "z")
+        ]
+        self._tool = [int(model.joint(f"tool_{axis}").qposadr[0]) for axis in ("x", "y")]
+        self._servo_kp = model.actuator_gainprm[:, 0].copy()
+        self._servo_kv = -model.actuator_biasprm[:, 2].copy()
+        camera = model.camera("top").id
+        model.cam_pos[camera] += rng.normal(0.0, draws["camera_position_station_sigma_m"], 3)
+        tilt = rng.normal(0.0, draws["camera_tilt_station_sigma_rad"], 3)
+        turned = np.empty(4)
+        mujoco.mju_mulQuat(turned, model.cam_quat[camera], np.array([1.0, *(tilt / 2.0)]))
+        model.cam_quat[camera] = turned / np.linalg.norm(turned)
+        self._goal = np.array(GOAL_POSE)
+        self._goal_outline = _outline(*GOAL_POSE)
+        self._history: deque[tuple[float, float, float, float]] = deque(maxlen=8)
+        self._previous_tool = (math.nan, math.nan)
+
+    def place(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:
+        """Lays block and tool as someone left them at power-on."""
+        mujoco.mj_resetData(model, data)
+        x, y, yaw, z = self._joints
+        data.qpos[x], data.qpos[y] = rng.uniform((-0.12, -0.07), (0.12, 0.07))
+        data.qpos[yaw] = rng.uniform(-math.pi, math.pi)
+        data.qpos[z] = 0.0
+        tool = np.array([rng.choice((-0.30, 0.30)), rng.uniform(-0.2, 0.2)])
+        data.qpos[self._tool] = tool
+        data.ctrl[:] = tool
+        self._history.clear()
+        mujoco.mj_forward(model, data)
+
+    def randomise(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:
+        """Draws what changes from episode to episode; moves nothing."""
+        del data
+        draws = self._draws
+        table = _uniform(rng, draws["table_friction_episode"])
+        tool = _uniform(rng, draws["tool_friction_episode"])
+        table_id = model.geom("table").id
+        on_table = (model.pair_geom1 == table_id) | (model.pair_geom2 == table_id)
+        model.pair_friction[on_table, :2] = table
+        model.pair_friction[~on_table, :2] = tool
+        gain = self._servo_gain * _uniform(rng, draws["servo_gain_episode"])
+        model.actuator_gainprm[:, 0] = self._servo_kp * gain
+        model.actuator_biasprm[:, 1] = -self._servo_kp * gain
+        model.actuator_biasprm[:, 2] = -self._servo_kv * math.sqrt(gain)
+        self._latency_s = self._latency_station_s + _uniform(rng, draws["latency_episode_s"])
+        model.light_diffuse[:] = _uniform(rng, draws["lamp_episode"])
+        model.vis.headlight.ambient[:] = _uniform(rng, draws["ambient_episode"])
+
+    def reset_target(self, rng: np.random.Generator) -> Array:
+        """Pose the physical reset shall bring the block to: (x_m, y_m, yaw_rad)."""
+        reach = self._reset["target_position_m"]
+        turn = self._reset["target_yaw_rad"]
+        offset = rng.uniform((-reach[0], -reach[1], -turn), (reach[0], reach[1], turn))
+        return self._goal + offset
+
+    def observe(self, model: MjModel, data: MjData, rng: np.random.Generator) -> Observation:
+        """Sensors at this policy step; the block's pose is noisy, biased and late.
+
+        Returns:
+            float64 arrays: `tool_position_m` (2,), `object_pose` (3,) x, y, yaw, `goal_pose` (3,)
+            and `time_s` (1,), in the table frame.
+        """
+        del model
+        qpos = data.qpos
+        x, y, yaw, _ = self._joints
+        now = float(data.time)
+        if self._history and now < self._history[-1][0]:
+            self._history.clear()
+        self._history.append((now, float(qpos[x]), float(qpos[y]), float(qpos[yaw])))
+        pose = np.array(self._delayed(now - self._latency_s))
+        pose += self._bias
+        pose += rng.standard_normal(3) * self._noise_sigma
+        pose[2] = wrap(float(pose[2]))
+        return {
+            "tool_position_m": qpos[self._tool].copy(),
+            "object_pose": pose,
+            "goal_pose": self._goal.copy(),
+            "time_s": np.array([now]),
+        }
+
+    def _delayed(self, wanted_s: float) -> tuple[float, float, float]:
+        later = self._history[-1]
+        for earlier in reversed(self._history):
+            if earlier[0] <= wanted_s:
+                span = later[0] - earlier[0]
+                part = (wanted_s - earlier[0]) / span if span > 0.0 else 0.0
+                return (
+                    earlier[1] + part * (later[1] - earlier[1]),
+                    earlier[2] + part * (later[2] - earlier[2]),
+                    earlier[3] + part * (later[3] - earlier[3]),
+                )
+            later = earlier
+        return later[1], later[2], later[3]
+
+    def apply(self, model: MjModel, data: MjData, action: Array) -> None:
+        """Writes the limited tool target (2,), in metres, to the servos."""
+        del model
+        data.ctrl[:] = action
+
+    def fault(self, model: MjModel, data: MjData) -> str:
+        """Names the task limit that is broken, or "": the block must stay within the tool's reach."""
+        del model
+        x, y = float(data.qpos[self._joints[0]]), float(data.qpos[self._joints[1]])
+        low, high = self._object_low, self._object_high
+        inside = low[0] <= x <= high[0] and low[1] <= y <= high[1]
+        return "" if inside else "workspace"
+
+    def retracted(self, observation: Observation) -> bool:
+        """Whether the tool is clear of the goal and slow: only then may the verifier look.
+
+        Speed comes from the previous call's tool position; calls are one policy step apart.
+        """
+        tool_x, tool_y = (float(value) for value in observation["tool_position_m"])
+        last_x, last_y = self._previous_tool
+        self._previous_tool = (tool_x, tool_y)
+        moved = math.hypot(tool_x - last_x, tool_y - last_y)
+        slow = moved <= self._success["retract_speed_m_s"] * _POLICY_PERIOD_S
+        away = math.hypot(tool_x - GOAL_POSE[0], tool_y - GOAL_POSE[1])
+        return slow and away > self._success["retract_distance_m"]
+
+    def plausible(self, observation: Observation) -> bool:
+        """Whether the block's estimate leaves success possible, with a margin of six times IoU 0.95.
+
+        Where it does not, the verifier (a frame and a fit, 10 ms) need not look.
+        """
+        pose = observation["object_pose"]
+        away = math.hypot(float(pose[0]) - GOAL_POSE[0], float(pose[1]) - GOAL_POSE[1])
+        return away < 0.012 and abs(wrap(float(pose[2]) - GOAL_POSE[2])) < 0.13
+
+    def audit(self, model: MjModel, data: MjData) -> dict[str, float]:
+        """Privileged truth for the ledger: overlap of block and goal, and whether it suffices."""
+        del model
+        x, y, yaw, _ = self._joints
+        iou = overlap(float(data.qpos[x]), float(data.qpos[y]), float(data.qpos[yaw]))
+        return {"iou": iou, "success": float(iou > self._success["iou_above"])}
+
+    def reset_reached(self, observation: Observation, target: Array) -> bool:
+        """Post-condition of a reset, from sensors: block near the target, tool clear of it."""
+        pose = observation["object_pose"]
+        away = math.hypot(float(pose[0] - target[0]), float(pose[1] - target[1]))
+        turned = abs(wrap(float(pose[2] - target[2])))
+        gap = _outline(*(float(value) for value in pose)).distance(
+            Polygon([tuple(observation["tool_position_m"] + corner) for corner in _TOOL_CORNERS])
+        )
+        return (
+            away <= self._reset["position_tolerance_m"]
+            and turned <= self._reset["yaw_tolerance_rad"]
+            and gap >= self._reset["tool_clearance_m"] - 0.01
+        )
+
+    def evidence(self, history: Sequence[Observation]) -> dict[str, float]:
+        """Where an episode ended, from sensors alone: errors and overlap of the mean last frames.
+
+        Args:
+            history: the episode's observations, oldest first; the last few are averaged.
+        """
+        last = list(history[-8:])
+        mean = np.mean([frame["object_pose"][:2] for frame in last], axis=0)
+        first_yaw = float(last[0]["object_pose"][2])
+        turn = [wrap(float(frame["object_pose"][2]) - first_yaw) for frame in last]
+        x, y, yaw = float(mean[0]), float(mean[1]), first_yaw + float(np.mean(turn))
+        return {
+            "position_error_m": math.hypot(x - GOAL_POSE[0], y - GOAL_POSE[1]),
+            "yaw_error_rad": abs(wrap(yaw - GOAL_POSE[2])),
+            "iou_estimate": overlap(x, y, yaw),
+            "time_s": float(history[-1]["time_s"][0] - history[0]["time_s"][0]),
+        }
+
+    def failure_tags(self, history: Sequence[Observation]) -> list[str]:
+        """Names how a failed episode ended, from sensors: evidence that steers an agent.
+
+        Tags: `far` (over 25 mm), `orientation` (over 10 degrees), `near_miss` (overlap of at least
+        0.75), `border` (block near the table's edge), `stalled` (parked for the last 3 s),
+        `timeout` (still busy at the end).
+        """
+        found = self.evidence(history)
+        tags: list[str] = []
+        if found["iou_estimate"] >= 0.75:
+            tags.append("near_miss")
+        if found["position_error_m"] > 0.025:
+            tags.append("far")
+        if found["yaw_error_rad"] > math.radians(10.0):
+            tags.append("orientation")
+        pose = history[-1]["object_pose"]
+        room = min(
+            float(pose[0]) - self._object_low[0], self._object_high[0] - float(pose[0]),
+            float(pose[1]) - self._object_low[1], self._object_high[1] - float(pose[1]),
+        )  # fmt: skip
+        if room < 0.03:
+            tags.append("border")
+        recent = np.array([frame["tool_position_m"] for frame in history[-90:]])
+        still = len(recent) >= 90 and float(np.ptp(recent, axis=0).max()) < 0.005
+        tags.append("stalled" if still else "timeout")
+        return tags
+
+
+def overlap(x_m: float, y_m: float, yaw_rad: float) -> float:
+    """Intersection over union of the block's outline at this pose and at the goal, 0 to 1."""
+    block = _outline(x_m, y_m, yaw_rad)
+    shared = float(block.intersection(_GOAL_OUTLINE).area)
+    return shared / (2.0 * float(_GOAL_OUTLINE.area) - shared)
+
+
+def _outline(x_m: float, y_m: float, yaw_rad: float) -> Polygon:
+    turned = affinity.rotate(Polygon(OUTLINE_M), yaw_rad, origin=(0.0, 0.0), use_radians=True)
+    return affinity.translate(turned, x_m, y_m)
+
+
+_GOAL_OUTLINE = _outline(*GOAL_POSE)
+_TOOL_CORNERS = [
+    np.array([0.010 * math.cos(angle), 0.010 * math.sin(angle)])
+    for angle in np.linspace(0.0, math.tau, 12, endpoint=False)
+]
