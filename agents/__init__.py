@@ -1,0 +1,1 @@
+"""The agents' floor (E): loop, backends, tools, workspaces, gateway, ideas, budgets."""

@@ -1,0 +1,1 @@
+"""What thinks: one small interface, found by entry point."""

@@ -1,0 +1,146 @@
+"""The search agent: the key-less backend, a program and labelled as one.
+
+Two lanes work at a time, so that the station always has a batch waiting: each picks an operator by
+credit (`agents.search.credit`), opens an idea with its hypothesis, explores it against the champion
+on seeds of its own, and hands it in or gives it up. Everything goes through the tools; after a
+restart the same plan runs again, and the tools answer what was done already.
+"""
+
+import asyncio
+import logging
+import random
+
+import msgspec
+
+from agents.search import memory
+from agents.search.knobs import KnobRefused
+from agents.search.plans import run_plan
+from agents.search.state import Plan, SearchState
+from agents.search.trials import TrialResult
+from agents.search.workbench import Bench
+from agents.tools import calls as t
+from agents.tools.toolbox import Toolbox
+from agents.view import Champion
+from robots.wire import codec
+
+log = logging.getLogger(__name__)
+
+LANES = ("one", "two")
+NEWS_TIMEOUT_S = 60.0
+MAX_HANDED = 3
+
+# Answers after which a turn ends; any other refusal ends only the plan.
+ENDINGS = ("PAUSED", "STOPPED", "run_ended", "no_run")
+
+
+class SearchBackend:
+    """See the module; `turn` returns when paused, stopped, out of budget or out of a run."""
+
+    name = "search"
+    label = "search agent, not a language model"
+
+    def __init__(self, agent: str, seed: int) -> None:
+        self._agent = agent
+        self._seed = seed
+        self._state = SearchState(run_id="")
+        self._choosing = asyncio.Lock()
+
+    async def turn(self, tools: Toolbox) -> None:
+        self._recall(tools)
+
+        def remember() -> None:
+            self._state = memory.with_references(self._state, bench.references, bench.callers)
+            self._save(tools)
+
+        bench = Bench(tools, self._seed, self._state, remember)
+        async with asyncio.TaskGroup() as group:
+            for lane in LANES:
+                group.create_task(self._lane(lane, tools, bench))
+
+    async def _lane(self, lane: str, tools: Toolbox, bench: Bench) -> None:
+        """Plan after plan, until a tool says that the turn ends."""
+        while True:
+            try:
+                # One choice at a time: each takes the next number and the next seed.
+                async with self._choosing:
+                    plan = self._state.lanes.get(lane) or await self._pick(lane, tools, bench)
+                if plan is None:
+                    await tools.call(t.Wait(timeout_s=NEWS_TIMEOUT_S))
+                    self._learn(tools)
+                    continue
+                result = await run_plan(plan, tools, bench, self._state.carries)
+                self._state = memory.finished(self._state, lane, plan, result)
+            except KnobRefused as unfit:
+                plan = self._state.lanes.get(lane)
+                if plan is None:
+                    raise
+                self._give_up(lane, plan, f"unfit: {unfit}", tools)
+            except t.ToolRefused as refused:
+                if refused.reason.startswith(ENDINGS):
+                    return
+                plan = self._state.lanes.get(lane)
+                if plan is None:
+                    if refused.reason.startswith("budget"):
+                        return
+                    log.warning("%s: %s", self._agent, refused.reason)
+                    await tools.call(t.Wait(timeout_s=5.0))
+                    continue
+                self._give_up(lane, plan, refused.reason, tools)
+            self._learn(tools)
+
+    async def _pick(self, lane: str, tools: Toolbox, bench: Bench) -> Plan | None:
+        """The next idea, journalled before anything is done about it; None while enough wait."""
+        self._learn(tools)
+        champion = tools.desk.run.champion
+        if champion is None:
+            raise t.ToolRefused("no_run: there is no champion")
+        if len(tools.desk.log.pending()) >= MAX_HANDED:
+            return None
+        number = max(self._state.number, len(tools.desk.log.ideas))
+        rng = random.Random(f"{self._seed}/{self._state.run_id}/{self._state.draws}")
+        arm = await bench.choose(self._state, champion, tools.desk.run, rng, broad=lane == LANES[0])
+        plan = None
+        if arm is not None:
+            plan = Plan(
+                idea_id=f"{self._agent}-{number + 1}",
+                arm=arm,
+                base=champion.commit,
+                base_idea=champion.idea_id,
+                seed=rng.randrange(2**31),
+                data=len(tools.desk.bench.explored()),
+            )
+        self._state = memory.begun(self._state, lane, plan)
+        self._save(tools)
+        return plan
+
+    def _give_up(self, lane: str, plan: Plan, reason: str, tools: Toolbox) -> None:
+        """A tool refused what the plan needs: a duplicate, a conflict, an unfit recipe."""
+        work = tools.desk.log.ideas.get(plan.idea_id)
+        if work is not None and not work.decision and not work.submitted:
+            tools.ideas.drop(t.Drop(idea_id=plan.idea_id, detail=reason))
+        self._state = memory.finished(self._state, lane, plan, TrialResult())
+        self._save(tools)
+
+    def _learn(self, tools: Toolbox) -> None:
+        """Credit from decisions, own and peers', and from another champion."""
+        champion: Champion | None = tools.desk.run.champion
+        self._state = memory.learned(self._state, tools.desk.run, champion)
+        self._save(tools)
+
+    def _recall(self, tools: Toolbox) -> None:
+        run_id = tools.desk.run.run_id
+        record = tools.desk.log.records.get(self.name)
+        state = SearchState(run_id=run_id)
+        if record is not None:
+            try:
+                state = codec.decode(record, SearchState)
+            except msgspec.DecodeError:
+                log.warning("the record of an older search is not understood; starting anew")
+        if state.run_id != run_id:
+            state = SearchState(run_id=run_id)
+        self._state = state
+
+    def _save(self, tools: Toolbox) -> None:
+        record = codec.encode(self._state)
+        if tools.desk.log.records.get(self.name) != record:
+            tools.desk.record_backend(self.name, record)

@@ -1,0 +1,307 @@
+"""What an agent's tools work with: journal, links to station and supervisor, Git, news.
+
+The desk records before anything acts, folds what the two followed journals tell, and wakes who
+waits for it. Nothing in it depends on which backend thinks.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from agents.git.bundle import Gate
+from agents.git.notes import ResultNote, notes_ref, tag_discarded, write_note
+from agents.git.trailers import clean
+from agents.git.workspace import Workspace
+from agents.log import AgentLog
+from agents.settings import AgentSettings
+from agents.tools.calls import PAUSED, ToolRefused
+from agents.view import FINAL_DECISIONS, RunView, StationView
+from robots.wire import codec
+from robots.wire.client import Client, Refused, Unreachable
+from robots.wire.clock import Clock
+from robots.wire.commands import ReadJournal
+from robots.wire.events import (
+    AgentStateChanged,
+    AnyEvent,
+    BackendRecorded,
+    CandidateDecided,
+    ChampionChanged,
+    DecisionLearned,
+    RunStarted,
+    ToolCalled,
+    TranscriptLine,
+)
+from robots.wire.journal import Journal, JournalPage, JournalReplaced, Row
+from robots.wire.records import Frozen
+
+log = logging.getLogger(__name__)
+
+RUN_RECORD = "run"
+FAR = 2**62
+MESSAGES_KEPT = 50
+
+
+class KnownRun(Frozen):
+    """The run as it was last known, for a start without the supervisor.
+
+    Attributes:
+        seq: Row of the supervisor's journal that said so.
+    """
+
+    run_id: str
+    task: str
+    baseline_commit: str
+    champion_idea: str
+    champion_commit: str
+    seq: int
+
+
+class Settlement(NamedTuple):
+    """A result that is yet to be written beside its commit."""
+
+    idea_id: str
+    commit: str
+    note: ResultNote
+    wall_s: float
+
+
+def settle(gate: Gate, settlements: list[Settlement]) -> list[str]:
+    """Write notes and tags of decided ideas; returns the refs to push. Blocking, repeatable."""
+    refs: set[str] = set()
+    for idea_id, commit, note, wall_s in settlements:
+        write_note(gate, commit, note, wall_s)
+        refs.add(notes_ref(gate.station))
+        if note.decision != "adopted":
+            refs.add(tag_discarded(gate, idea_id, commit))
+    return sorted(refs)
+
+
+class Desk:
+    """State and effects of one agent, below its tools."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: AgentSettings,
+        journal: Journal,
+        clock: Clock,
+        station: Client,
+        supervisor: Client,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.clock = clock
+        self.station = station
+        self.supervisor = supervisor
+        self.log = AgentLog()
+        self.run = RunView()
+        self.bench = StationView(name)
+        self.messages: deque[str] = deque(maxlen=MESSAGES_KEPT)
+        self.stop = asyncio.Event()
+        self.gate: Gate | None = None
+        self.workspace: Workspace | None = None
+        self.supervisor_lost_s: float | None = None
+        self._journal = journal
+        self._changes = 0
+        self._changed = asyncio.Condition()
+        self.supervisor_seq = 0
+        self._state = ""
+        self._known_seq = 0
+        self._fold()
+
+    # --- journal ---
+
+    def record(self, event: AnyEvent, *, durable: bool = True) -> None:
+        """Journal an event of this agent and take it in."""
+        self._journal.append(event, durable=durable)
+        self.log.apply(event, self.clock.wall())
+
+    def record_backend(self, backend: str, record: bytes) -> None:
+        """Keep what a backend needs to go on, before it acts."""
+        self.record(BackendRecorded(backend=backend, record=record))
+
+    def call(self, call_id: str, tool: str, summary: str) -> bool:
+        """Journal a call before it acts; False if it was journalled in an earlier life."""
+        if call_id in self.log.calls:
+            return False
+        self.record(ToolCalled(call_id=call_id, tool=tool, summary=clean(summary, 200)))
+        return True
+
+    def say(self, role: str, text: str, idea_id: str = "") -> None:
+        """A line of the transcript."""
+        line = TranscriptLine(turn=self.log.turn, role=role, text=clean(text), idea_id=idea_id)
+        self.record(line, durable=False)
+
+    def set_state(self, state: str, detail: str = "") -> None:
+        """Show another state word; PAUSED and STOPPED outlive the process."""
+        if state != self._state:
+            self._state = state
+            durable = state in {"PAUSED", "STOPPED"} or self.log.paused
+            self.record(AgentStateChanged(state=state, detail=detail), durable=durable)
+
+    @property
+    def state(self) -> str:
+        """The state word shown last."""
+        return self._state
+
+    def check_awake(self) -> None:
+        """Raise PAUSED while this agent is paused, STOPPED once it is told to end."""
+        if self.stop.is_set():
+            raise ToolRefused("STOPPED")
+        if self.log.paused:
+            raise ToolRefused(PAUSED)
+
+    # --- news ---
+
+    async def changed(self) -> None:
+        """Wake everyone who waits for news."""
+        async with self._changed:
+            self._changes += 1
+            self._changed.notify_all()
+
+    async def wait_until(self, test: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait for news until `test` holds; False if it did not in time or the agent stops."""
+
+        async def until() -> None:
+            async with self._changed:
+                await self._changed.wait_for(lambda: test() or self.stop.is_set())
+
+        try:
+            await self.clock.wait_for(until(), timeout_s)
+        except TimeoutError:
+            return False
+        return test()
+
+    async def follow_station(self) -> None:
+        """Take in the station's journal, for ever."""
+        while True:
+            try:
+                async for row in self.station.follow(0):
+                    if self.bench.apply(row.event):
+                        await self.changed()
+            except JournalReplaced as replaced:
+                log.warning("station %s: %s", self.settings.station, replaced)
+                self.bench = StationView(self.name)
+
+    async def follow_supervisor(self) -> None:
+        """Take in the supervisor's journal, for ever."""
+        while True:
+            try:
+                async for row in self.supervisor.follow(0):
+                    self._take(row)
+                    await self.changed()
+            except JournalReplaced as replaced:
+                log.warning("supervisor: %s", replaced)
+                self.supervisor_seq = self._known_seq = 0
+
+    def _take(self, row: Row) -> None:
+        event = row.event
+        self.run.apply(event)
+        if isinstance(event, RunStarted | ChampionChanged) and row.seq > self._known_seq:
+            self._remember_run(event, row.seq)
+        if isinstance(event, CandidateDecided):
+            self._learn(event)
+        self.supervisor_seq = row.seq
+
+    async def catch_up(self, timeout_s: float) -> bool:
+        """Wait until the supervisor's journal has been taken in as far as it goes now.
+
+        Returns:
+            False if the supervisor cannot be reached; the run is then as it was last known.
+        """
+        try:
+            body = await self.supervisor.request(ReadJournal(after_seq=FAR, limit=1), timeout_s)
+        except (Unreachable, Refused):
+            self.supervisor_lost_s = self.clock.monotonic()
+            return False
+        self.supervisor_lost_s = None
+        last_seq = codec.decode(body, JournalPage).last_seq
+        return await self.wait_until(lambda: self.supervisor_seq >= last_seq, timeout_s)
+
+    # --- results in Git ---
+
+    def unsettled(self) -> list[Settlement]:
+        """Decided ideas of this run with a commit whose result is not in Git yet."""
+        found: list[Settlement] = []
+        for idea_id, work in self.log.ideas.items():
+            standing = self.run.ideas.get(idea_id)
+            done = f"{idea_id}/settled" in self.log.calls
+            if done or not work.decision or not work.commit or standing is None:
+                continue
+            note = ResultNote(
+                success=standing.success,
+                episodes=standing.episodes,
+                interval=standing.interval,
+                purpose="evaluate",
+                decision=work.decision,
+                robot_s=standing.robot_s,
+                tokens=0,
+                ledger=" ".join(standing.ledger),
+            )
+            found.append(Settlement(idea_id, work.commit, note, work.opened_wall_s))
+        return found
+
+    def mark_settled(self, settlements: list[Settlement]) -> None:
+        """Journal that results are pushed."""
+        for settlement in settlements:
+            self.call(f"{settlement.idea_id}/settled", "note", "result in Git")
+
+    # --- inside ---
+
+    def _fold(self) -> None:
+        after = 0
+        while rows := self._journal.rows(after, 1000):
+            for row in rows:
+                self.log.apply(row.event, row.wall_s)
+                after = row.seq
+        # Paused before a restart is paused after it.
+        self._state = "PAUSED" if self.log.paused else ""
+        known = self.log.records.get(RUN_RECORD)
+        if known is not None:
+            try:
+                run = codec.decode(known, KnownRun)
+            except msgspec.DecodeError:
+                log.warning("the last run's record is not understood; waiting for the supervisor")
+                return
+            self._known_seq = run.seq
+            self.run.begin(run.run_id, run.task, run.baseline_commit)
+            self.run.apply(
+                ChampionChanged(
+                    idea_id=run.champion_idea,
+                    commit=run.champion_commit,
+                    agent="",
+                    success=0,
+                    episodes=0,
+                    rate=0.0,
+                    interval=(0.0, 1.0),
+                    gain=0.0,
+                )
+            )
+
+    def _remember_run(self, event: RunStarted | ChampionChanged, seq: int) -> None:
+        champion = self.run.champion
+        if champion is None:
+            return
+        self._known_seq = seq
+        known = KnownRun(
+            run_id=self.run.run_id,
+            task=self.run.task,
+            baseline_commit=event.baseline_commit if isinstance(event, RunStarted) else "",
+            champion_idea=champion.idea_id,
+            champion_commit=champion.commit,
+            seq=seq,
+        )
+        self.record_backend(RUN_RECORD, codec.encode(known))
+
+    def _learn(self, event: CandidateDecided) -> None:
+        work = self.log.ideas.get(event.idea_id)
+        if work is None or work.decision or event.decision not in FINAL_DECISIONS:
+            return
+        detail = f"{event.success}/{event.episodes}. {event.detail}".strip()
+        decision = DecisionLearned(idea_id=event.idea_id, decision=event.decision, detail=detail)
+        self.record(decision)
+        self.say("system", f"{event.idea_id} was {event.decision}: {detail}", event.idea_id)

@@ -1,0 +1,1 @@
+"""The gateway: a sandbox's only way out. Meters tokens on the wire, keeps keys and budgets."""

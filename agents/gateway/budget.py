@@ -1,0 +1,43 @@
+"""Budget slices: what each agent may still spend, as a fold over the gateway's own journal."""
+
+from collections.abc import Mapping
+
+from agents.gateway.metering import Usage
+from robots.wire.events import AnyEvent, TokensMetered
+
+
+class Budget:
+    """Tokens spent by agent; refused before forwarding once a slice is used up."""
+
+    def __init__(self, slices: Mapping[str, int]) -> None:
+        self._slices = dict(slices)
+        self._spent: dict[str, Usage] = {}
+
+    def apply(self, event: AnyEvent) -> None:
+        """Count a row of the journal."""
+        if isinstance(event, TokensMetered):
+            spent = self.spent(event.agent)
+            self._spent[event.agent] = Usage(
+                fresh_input=spent.fresh_input + event.fresh_input,
+                cached_input=spent.cached_input + event.cached_input,
+                output=spent.output + event.output,
+                reasoning=spent.reasoning + event.reasoning,
+            )
+
+    def spent(self, agent: str) -> Usage:
+        """Tokens of an agent so far."""
+        return self._spent.get(agent, Usage())
+
+    def refusal(self, agent: str) -> str:
+        """Why an agent's next request is not forwarded, "" if it is."""
+        if agent not in self._slices:
+            return f"unknown_agent: {agent} has no slice of the budget"
+        left = self._slices[agent] - self.spent(agent).uncached
+        if left <= 0:
+            return f"budget: {agent} has spent its {self._slices[agent]} tokens"
+        return ""
+
+    @property
+    def totals(self) -> dict[str, Usage]:
+        """Spent tokens by agent."""
+        return dict(self._spent)

@@ -1,0 +1,260 @@
+"""The reverse proxy on a Unix socket: allow-list, budget, key, forward, meter.
+
+One socket an agent, so that who asks is not a matter of what the request says. What goes out has
+the agent's own headers for authentication taken away and the real key put in; what comes back is
+passed on as it arrives and counted on the way, also when either side ends it early.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, web
+
+from agents.gateway.budget import Budget
+from agents.gateway.metering import Meter, Provider, provider_of
+from agents.gateway.settings import GatewaySettings, read_key
+from robots.wire.events import RequestRefused, TokensMetered
+
+log = logging.getLogger(__name__)
+
+REQUEST_LIMIT_BYTES = 32 * 1024 * 1024
+CONNECT_TIMEOUT_S = 10.0
+SILENCE_TIMEOUT_S = 600.0
+TOTAL_TIMEOUT_S = 3600.0
+DRAIN_TIMEOUT_S = 120.0
+
+# Headers that end at each hop, that say who asks, or that would hide the body from the meter.
+_NOT_FORWARDED = frozenset(
+    [
+        "host",
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
+        "accept-encoding",
+        "authorization",
+        "x-api-key",
+        "cookie",
+        "openai-organization",
+        "openai-project",
+    ]
+)
+_NOT_RETURNED = frozenset(
+    [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
+        "content-encoding",
+        "set-cookie",
+    ]
+)
+
+Record = Callable[[TokensMetered | RequestRefused], None]
+
+
+class Gateway:
+    """Forwards the requests of a host's agents.
+
+    Args:
+        settings: Providers and slices.
+        budget: Fold over the journal; the caller feeds it what `record` journals.
+        record: Journals an event before this returns.
+    """
+
+    def __init__(self, settings: GatewaySettings, budget: Budget, record: Record) -> None:
+        self._settings = settings
+        self._budget = budget
+        self._record = record
+        self._session: ClientSession | None = None
+        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._runners: list[web.AppRunner] = []
+        self._exchanges: set[asyncio.Future[web.StreamResponse]] = set()
+
+    async def serve(self, sockets: Mapping[str, Path]) -> None:
+        """Listen on one Unix socket an agent."""
+        timeout = ClientTimeout(
+            total=TOTAL_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S
+        )
+        # The host's proxy variables and cookies are no part of an agent's request.
+        self._session = ClientSession(timeout=timeout, trust_env=False)
+        for agent, path in sockets.items():
+            app = web.Application(client_max_size=REQUEST_LIMIT_BYTES)
+            app.router.add_route("*", "/{tail:.*}", self._handler(agent))
+            runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+            await runner.setup()
+            self._runners.append(runner)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            await web.UnixSite(runner, str(path)).start()
+            # The sandbox's user reaches the socket by its bind alone: the folder is the host's.
+            path.chmod(0o666)
+
+    async def close(self) -> None:
+        """Stop listening; open requests are ended and counted."""
+        for runner in self._runners:
+            await runner.cleanup()
+        self._runners.clear()
+        for exchange in tuple(self._exchanges):
+            exchange.cancel()
+        await asyncio.gather(*self._exchanges, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _handler(self, agent: str) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await self._answer(agent, request)
+
+        return handle
+
+    async def _answer(self, agent: str, request: web.Request) -> web.StreamResponse:
+        provider = provider_of(request.path)
+        if provider is None or request.method != "POST" or provider not in self._settings.providers:
+            return self._refuse(agent, f"not_allowed: {request.method} {request.path}", 404)
+        if refusal := self._budget.refusal(agent):
+            return self._refuse(agent, refusal, 403)
+        key = read_key(self._settings.providers[provider])
+        if not key:
+            return self._refuse(agent, f"no_key: this host has no key for {provider}", 401)
+        body = await request.read()
+        # An exchange outlives an agent that hangs up: what the provider does is paid for, so its
+        # answer is read to the end and counted. Only a stream is cut, which ends its tokens.
+        exchange = asyncio.ensure_future(self._exchange(agent, provider, key, request, body))
+        self._exchanges.add(exchange)
+        exchange.add_done_callback(self._ended)
+        try:
+            return await asyncio.shield(exchange)
+        except asyncio.CancelledError:
+            if _asks_for_stream(body):
+                exchange.cancel()
+            raise
+
+    def _ended(self, exchange: "asyncio.Future[web.StreamResponse]") -> None:
+        self._exchanges.discard(exchange)
+        if not exchange.cancelled() and (fault := exchange.exception()) is not None:
+            log.debug("an exchange ended in %s", type(fault).__name__)
+
+    async def _exchange(
+        self, agent: str, provider: Provider, key: str, request: web.Request, body: bytes
+    ) -> web.StreamResponse:
+        async with self._slots:
+            # Others may have spent while this one waited for its slot.
+            if refusal := self._budget.refusal(agent):
+                return self._refuse(agent, refusal, 403)
+            return await self._forward(agent, provider, key, request, body)
+
+    async def _forward(
+        self, agent: str, provider: Provider, key: str, request: web.Request, body: bytes
+    ) -> web.StreamResponse:
+        assert self._session is not None
+        url = self._settings.providers[provider].base_url.rstrip("/") + request.path_qs
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.lower() not in _NOT_FORWARDED
+        }
+        headers["Accept-Encoding"] = "identity"
+        if provider == "anthropic":
+            headers["x-api-key"] = key
+        else:
+            headers["Authorization"] = f"Bearer {key}"
+        try:
+            upstream = await self._session.post(
+                url, data=body, headers=headers, allow_redirects=False
+            )
+        except (ClientError, TimeoutError) as error:
+            log.warning("%s cannot be reached: %s", provider, type(error).__name__)
+            return self._refuse(agent, f"unreachable: {provider} ({type(error).__name__})", 502)
+        except asyncio.CancelledError:
+            self._meter(agent, provider, 0, Meter(provider, stream=True), aborted=True)
+            raise
+        async with upstream:
+            return await self._pass_on(agent, provider, request, upstream)
+
+    async def _pass_on(
+        self, agent: str, provider: Provider, request: web.Request, upstream: ClientResponse
+    ) -> web.StreamResponse:
+        stream = upstream.content_type == "text/event-stream"
+        meter = Meter(provider, stream=stream)
+        response = web.StreamResponse(status=upstream.status)
+        for name, value in upstream.headers.items():
+            if name.lower() not in _NOT_RETURNED:
+                response.headers.add(name, value)
+        whole = False
+        try:
+            await response.prepare(request)
+            async for chunk in upstream.content.iter_any():
+                meter.feed(chunk)
+                await response.write(chunk)
+            whole = not stream or meter.complete
+            await response.write_eof()
+        except (ClientError, ConnectionError, TimeoutError) as error:
+            log.info("%s: a response of %s was cut: %s", agent, provider, type(error).__name__)
+            whole = await _drain(upstream, meter, stream=stream)
+            raise
+        finally:
+            self._meter(agent, provider, upstream.status, meter, aborted=not whole)
+        return response
+
+    def _meter(
+        self, agent: str, provider: Provider, status: int, meter: Meter, *, aborted: bool
+    ) -> None:
+        usage = meter.finish()
+        self._record(
+            TokensMetered(
+                agent=agent,
+                provider=provider,
+                model=meter.model,
+                fresh_input=usage.fresh_input,
+                cached_input=usage.cached_input,
+                output=usage.output,
+                reasoning=usage.reasoning,
+                aborted=aborted,
+                status=status,
+            )
+        )
+
+    def _refuse(self, agent: str, reason: str, status: int) -> web.Response:
+        self._record(RequestRefused(agent=agent, reason=reason))
+        error = {"type": "enpire_gateway", "message": reason}
+        # Both interfaces read `error.message`; neither retries these statuses but 502.
+        body = msgspec.json.encode({"type": "error", "error": error})
+        return web.Response(status=status, body=body, content_type="application/json")
+
+
+async def _drain(upstream: ClientResponse, meter: Meter, *, stream: bool) -> bool:
+    """Read a whole answer to its end for its usage; True if it came to its end."""
+    if stream:
+        return False
+    try:
+        async with asyncio.timeout(DRAIN_TIMEOUT_S):
+            async for chunk in upstream.content.iter_any():
+                meter.feed(chunk)
+    except (ClientError, ConnectionError, TimeoutError):
+        return False
+    return True
+
+
+def _asks_for_stream(body: bytes) -> bool:
+    try:
+        return msgspec.json.decode(body, type=_Asked).stream
+    except msgspec.DecodeError:
+        return False
+
+
+class _Asked(msgspec.Struct):
+    stream: bool = False

@@ -1,0 +1,87 @@
+"""What a gateway serves: providers with their keys, agents with their budget slices.
+
+Read from `<home>/gateway/gateway.toml`:
+
+    [providers.anthropic]
+    base_url = "https://api.anthropic.com"
+    key_env = "ANTHROPIC_API_KEY"     # or key_file = "/etc/enpire/anthropic.key"
+
+    [agents.a1]
+    budget_tokens = 2000000           # fresh input and output; 0 refuses every request
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from agents.gateway.metering import Provider
+from robots.wire.records import Frozen
+
+
+class SettingsRefused(ValueError):
+    """The file cannot be used; the message names file, key and remedy."""
+
+
+class ProviderSettings(Frozen):
+    """Where a provider's interface is, and where its key lies on this host."""
+
+    base_url: str
+    key_env: str = ""
+    key_file: str = ""
+
+
+class AgentSettings(Frozen):
+    """An agent's slice of the run's token budget (fresh input and output)."""
+
+    budget_tokens: int
+
+
+class GatewaySettings(Frozen):
+    """The whole file.
+
+    Attributes:
+        concurrency: Requests forwarded at a time, over all agents.
+    """
+
+    providers: dict[Provider, ProviderSettings] = msgspec.field(
+        default_factory=dict[Provider, ProviderSettings]
+    )
+    agents: dict[str, AgentSettings] = msgspec.field(default_factory=dict[str, AgentSettings])
+    concurrency: int = 16
+
+
+def load_settings(path: Path) -> GatewaySettings:
+    """Read the file; one that is not there means a gateway that refuses everything.
+
+    Raises:
+        SettingsRefused: The file is not TOML, or a key has a wrong type or value.
+    """
+    if not path.exists():
+        return GatewaySettings()
+    try:
+        settings = msgspec.convert(tomllib.loads(path.read_text()), GatewaySettings)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise SettingsRefused(
+            f"{path}: {error}. Correct it and start the gateway again."
+        ) from error
+    for name, provider in settings.providers.items():
+        parts = urlsplit(provider.base_url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise SettingsRefused(
+                f"{path}: providers.{name}.base_url is {provider.base_url!r}; give http(s)://host."
+            )
+    return settings
+
+
+def read_key(provider: ProviderSettings, environment: Mapping[str, str] | None = None) -> str:
+    """The provider's real key, from the host's environment or a file; "" if there is none."""
+    variables = os.environ if environment is None else environment
+    if provider.key_env and variables.get(provider.key_env):
+        return variables[provider.key_env].strip()
+    if provider.key_file:
+        return Path(provider.key_file).read_text().strip()
+    return ""

@@ -1,0 +1,1 @@
+"""The search agent's mind: operators on recipes, credit for what worked, populations. All pure."""

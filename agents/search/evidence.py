@@ -1,0 +1,134 @@
+"""What explored episodes say: a value for each, and how sure it is that a change is better. Pure.
+
+Success alone is a coarse signal in eight episodes. A failure is worth more the nearer it came, by
+the verifier's last score or the sensors' own estimate of it, and a success more the sooner it came,
+so that a change shows before it decides.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from robots.wire.records import Episode, Frozen, Outcome
+
+TIME_WEIGHT = 0.25
+TIME_SCALE_S = 40.0
+FAILURE_OFFSET = 0.5
+
+# Figures of an episode that stand in for a score where the verifier was never asked.
+ESTIMATES = ("score_estimate", "iou_estimate")
+
+# Spread of an episode's value that is assumed before any is seen, worth this many episodes.
+PRIOR_SPREAD = 0.4
+PRIOR_EPISODES = 2.0
+
+
+class Trial(Frozen):
+    """Episodes of one recipe: value and outcome by seed, tags of its failures, robot seconds."""
+
+    values: dict[int, float] = msgspec.field(default_factory=dict[int, float])
+    success: int = 0
+    failure: int = 0
+    tags: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+    robot_s: float = 0.0
+
+    @property
+    def episodes(self) -> int:
+        """Episodes that count."""
+        return self.success + self.failure
+
+    @property
+    def rate(self) -> float:
+        """Share of successes, 0.5 of nothing."""
+        return self.success / self.episodes if self.episodes else 0.5
+
+    @property
+    def mean(self) -> float:
+        """Mean value of an episode, 0 of nothing."""
+        return sum(self.values.values()) / len(self.values) if self.values else 0.0
+
+
+class Comparison(Frozen):
+    """A change against its base.
+
+    Attributes:
+        gain: Mean difference of episodes' values.
+        sure: Probability that the change is better, by a normal posterior.
+        paired: Seeds that both ran.
+    """
+
+    gain: float
+    sure: float
+    paired: int
+
+
+def value_of(episode: Episode) -> float:
+    """Worth of one episode: 0.75 to 1 for a success, -0.5 to 0.5 for a failure."""
+    if episode.outcome is Outcome.SUCCESS:
+        return 1.0 - TIME_WEIGHT * min(episode.robot_s / TIME_SCALE_S, 1.0)
+    found = [episode.figures[name] for name in ESTIMATES if name in episode.figures]
+    score = found[0] if found else episode.score or 0.0
+    return min(max(score, 0.0), 1.0) - FAILURE_OFFSET
+
+
+def trial_of(episodes: Sequence[Episode]) -> Trial:
+    """What a batch of explored episodes says; voids do not count."""
+    counted = [episode for episode in episodes if episode.outcome is not Outcome.VOID]
+    failed = [episode for episode in counted if episode.outcome is Outcome.FAILURE]
+    return Trial(
+        values={
+            episode.seed if episode.seed is not None else -1 - episode.index: value_of(episode)
+            for episode in counted
+        },
+        success=len(counted) - len(failed),
+        failure=len(failed),
+        tags=dict(Counter(tag for episode in failed for tag in (*episode.tags, episode.reason))),
+        robot_s=sum(episode.robot_s + episode.reset_s for episode in episodes),
+    )
+
+
+def merge(one: Trial, other: Trial) -> Trial:
+    """Both trials of one recipe together; of a seed that both ran the later value counts."""
+    return Trial(
+        values={**one.values, **other.values},
+        success=one.success + other.success,
+        failure=one.failure + other.failure,
+        tags=dict(Counter(one.tags) + Counter(other.tags)),
+        robot_s=one.robot_s + other.robot_s,
+    )
+
+
+def compare(base: Trial, change: Trial) -> Comparison:
+    """Whether a change is better than its base, paired by seed where both ran it."""
+    seeds = sorted(base.values.keys() & change.values.keys())
+    if len(seeds) >= 2:
+        differences = [change.values[seed] - base.values[seed] for seed in seeds]
+        gain = sum(differences) / len(differences)
+        spread = _spread(differences, gain)
+        error = spread / math.sqrt(len(differences))
+    else:
+        gain = change.mean - base.mean
+        error = math.hypot(
+            _spread(list(base.values.values()), base.mean) / math.sqrt(max(len(base.values), 1)),
+            _spread(list(change.values.values()), change.mean)
+            / math.sqrt(max(len(change.values), 1)),
+        )
+    return Comparison(gain=gain, sure=_normal(gain / max(error, 1e-6)), paired=len(seeds))
+
+
+def share_of_tags(tags: Mapping[str, int], failures: int) -> dict[str, float]:
+    """How often each tag was seen among the failures."""
+    return {tag: count / failures for tag, count in tags.items()} if failures else {}
+
+
+def _spread(values: Sequence[float], mean: float) -> float:
+    """Standard deviation with a prior, so that three equal episodes do not look certain."""
+    squares = sum((value - mean) ** 2 for value in values)
+    squares += PRIOR_EPISODES * PRIOR_SPREAD**2
+    return math.sqrt(squares / max(len(values) - 1 + PRIOR_EPISODES, 1.0))
+
+
+def _normal(z: float) -> float:
+    return 0.5 * (1.0 + math.erf(z / math.sqrt(2.0)))

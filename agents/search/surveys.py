@@ -1,0 +1,140 @@
+"""Between recipes and the population's model: variants read from files, and written to them."""
+
+from collections.abc import Mapping, Sequence
+
+from agents.search import operators
+from agents.search.evidence import value_of
+from agents.search.knobs import Knob, KnobRefused, Value, read_knobs, set_knobs
+from agents.search.population import Change, Model, Proposed, Space, Variant
+from agents.view import BatchView
+from robots.wire.records import Outcome, RecipeArchive
+
+# Parts of one proposal: an idea of many parts teaches little when it fails.
+MOST_CHANGES = 3
+ALTERNATIVES = 4
+
+
+def space_of(files: Mapping[str, bytes]) -> Space:
+    """What may be varied about a champion: its knobs, and every primitive with its own."""
+    from agents.search import primitives
+
+    library = [item for item in primitives.load() if operators.fits(item, files)]
+    knobs = {name: knob for name, knob in read_knobs(files).items() if knob.numeric}
+    for primitive in library:
+        for name, own in primitive.knobs.items():
+            if own.low is not None and own.high is not None and name not in knobs:
+                knobs[name] = Knob(
+                    name=name,
+                    value=own.value,
+                    low=own.low,
+                    high=own.high,
+                    log=own.scale == "log",
+                    integer=own.integer,
+                )
+    return Space(
+        primitives={item.name: tuple(item.knobs) for item in library},
+        conflicts=tuple(
+            (one.name, other.name)
+            for one in library
+            for other in library
+            if one.name < other.name and primitives.conflicts(one, other)
+        ),
+        knobs=knobs,
+    )
+
+
+def variant_of(recipe: RecipeArchive, values: Sequence[float] = ()) -> Variant:
+    """A recipe as the model sees it."""
+    knobs = read_knobs(recipe.files)
+    return Variant(
+        primitives=tuple(operators.carried(recipe.files)),
+        places={name: knob.to_unit(knob.value) for name, knob in knobs.items() if knob.numeric},
+        values=tuple(values),
+    )
+
+
+def variants_of(batches: Sequence[BatchView]) -> list[Variant]:
+    """The explored population; recipes that cannot be read leave no variant."""
+    found: list[Variant] = []
+    for batch in batches:
+        counted = [each for each in batch.episodes if each.outcome is not Outcome.VOID]
+        if batch.recipe is None or not counted:
+            continue
+        try:
+            found.append(variant_of(batch.recipe, [value_of(each) for each in counted]))
+        except (KnobRefused, SyntaxError, UnicodeDecodeError):
+            continue
+    return found
+
+
+def model_of(files: Mapping[str, bytes], batches: Sequence[BatchView]) -> Model:
+    """What the population says, seen from a champion."""
+    return Model(space_of(files), variants_of(batches))
+
+
+def alternatives(proposed: Proposed, champion: Variant) -> list[Proposed]:
+    """A proposal in parts, the most promising first: agents of like mind then share the work."""
+    parts = [
+        proposed.changes[at : at + MOST_CHANGES]
+        for at in range(0, ALTERNATIVES * MOST_CHANGES, MOST_CHANGES)
+    ]
+    return [_part(proposed, champion, part) for part in parts if part]
+
+
+def signs(proposed: Proposed, champion: Model) -> str:
+    """A proposal in coarse words: what comes, what goes, which knob moves up or down."""
+    return " ".join(
+        sorted(
+            f"{change.what} {champion.direction(proposed, change)}" for change in proposed.changes
+        )
+    )
+
+
+def _part(proposed: Proposed, champion: Variant, kept: tuple[Change, ...]) -> Proposed:
+    words = {change.what for change in kept}
+    primitives = {
+        *(name for name in champion.primitives if f"remove {name}" not in words),
+        *(name for name in proposed.primitives if f"insert {name}" in words),
+    }
+    return Proposed(
+        primitives=tuple(sorted(primitives)),
+        places=proposed.places,
+        changes=kept,
+        gain=sum(change.gain for change in kept),
+    )
+
+
+def files_of(
+    proposed: Proposed,
+    champion: Mapping[str, bytes],
+    original: Mapping[str, bytes],
+    space: Space,
+    *,
+    only: Sequence[Change] | None = None,
+) -> dict[str, bytes]:
+    """A proposal as a recipe.
+
+    Args:
+        proposed: Primitives and knob positions.
+        champion: Files that are changed.
+        original: The run's baseline, whose methods return when a primitive is removed.
+        space: What the positions refer to.
+        only: Parts that are carried out; a primitive that comes in brings its knobs' moves.
+    """
+    files = dict(champion)
+    present = operators.carried(files)
+    for name in present:
+        if name not in proposed.primitives:
+            files = operators.apply(f"remove:{name}", files, original)
+    for name in proposed.primitives:
+        if name not in present:
+            files = operators.apply(f"insert:{name}", files, original)
+    wanted = None if only is None else {change.what for change in only}
+    knobs = read_knobs(files)
+    values: dict[str, Value] = {}
+    for name, place in proposed.places.items():
+        owner = space.owner(name)
+        fresh = bool(owner) and owner not in present
+        if name in knobs and (wanted is None or fresh or f"move {name}" in wanted):
+            values[name] = space.knobs[name].from_unit(place)
+    return set_knobs(files, values)

@@ -1,0 +1,124 @@
+"""Trials: an idea explored against its base, block by block, until it is clear enough.
+
+Champion and change run the same seeds on the same station. A trial stops early when the change is
+likely worse, is handed in when it is likely better by enough, and else leaves a promise to combine.
+"""
+
+import msgspec
+
+from agents.search import operators
+from agents.search.evidence import Comparison, Trial, compare, merge
+from agents.search.knobs import Value
+from agents.search.state import Plan
+from agents.search.workbench import Bench, together
+from agents.tools import calls as t
+from agents.tools.toolbox import Toolbox
+from robots.wire.records import Frozen
+
+BLOCKS = 3
+DROP_SURE = 0.20
+HAND_IN_SURE = 0.85
+LAST_SURE = 0.75
+EARLY_SURE = 0.97
+HAND_IN_GAIN = 0.04
+NEAR_TOP = 0.85
+NEAR_TOP_GAIN = 0.01
+
+
+class TrialResult(Frozen):
+    """What came of a plan.
+
+    Attributes:
+        gain: Mean gain in value an episode over the base.
+        sure: Probability that it is better.
+        minutes: Robot minutes that it took, without the base's own.
+        handed: It awaits a decision on sealed episodes.
+        values: Good knob values that came too late for their champion.
+    """
+
+    gain: float = 0.0
+    sure: float = 0.5
+    minutes: float = 0.0
+    handed: bool = False
+    values: dict[str, Value] = msgspec.field(default_factory=dict[str, Value])
+
+
+async def compare_on_blocks(
+    plan: Plan, bench: Bench, files: dict[str, bytes], blocks: int, number: int
+) -> TrialResult:
+    """Blocks of common seeds until the change is clearly worse, clearly better, or all are run.
+
+    Batch numbers go on from `number`, two a block: the change's, then the base's.
+    """
+    change, seen, said = Trial(), Trial(), Comparison(gain=0.0, sure=0.5, paired=0)
+    for block in range(blocks):
+        seeds = bench.seeds(plan.base, block)
+        seen, ours = await together(
+            [
+                bench.reference(plan, block, number + 2 * block + 1),
+                bench.explore(plan, number + 2 * block, files, seeds),
+            ]
+        )
+        change = merge(change, ours)
+        said = compare(seen, change)
+        if said.sure < DROP_SURE or (said.sure >= EARLY_SURE and said.gain >= 2 * HAND_IN_GAIN):
+            break
+        if block > 0 and said.sure >= HAND_IN_SURE and said.gain >= wanted_gain(seen):
+            break
+    return TrialResult(gain=said.gain, sure=said.sure, minutes=change.robot_s / 60)
+
+
+def wanted_gain(base: Trial) -> float:
+    """Gain from which a change is worth sealed episodes; near the top gains are small."""
+    return NEAR_TOP_GAIN if base.rate >= NEAR_TOP else HAND_IN_GAIN
+
+
+async def conclude(
+    plan: Plan, tools: Toolbox, bench: Bench, files: dict[str, bytes], result: TrialResult
+) -> TrialResult:
+    """Hand a change in, or give it up."""
+    base = bench.references.get(plan.base, Trial())
+    said = f"gain {result.gain:+.3f} an episode, {result.sure:.0%} sure"
+    if result.sure < LAST_SURE or result.gain < wanted_gain(base):
+        return drop(plan, tools, result, said)
+    champion = tools.desk.run.champion
+    if champion is not None and champion.commit != plan.base:
+        # Another champion came meanwhile: what was found is tried on it, as an idea of its own.
+        drop(plan, tools, result, f"{said}, but over a champion that was succeeded")
+        values = operators.changed_knobs(await bench.recipe(plan.base), files)
+        late = values if plan.arm.startswith(("tune:", "carry:")) else {}
+        return msgspec.structs.replace(result, values=late)
+    tools.desk.say("agent", f"{plan.arm}: {said}; it is handed in", plan.idea_id)
+    await tools.call(t.Commit(idea_id=plan.idea_id, base=plan.base, files=files))
+    await tools.call(t.Submit(idea_id=plan.idea_id))
+    return TrialResult(gain=result.gain, sure=result.sure, minutes=result.minutes, handed=True)
+
+
+async def open_idea(
+    plan: Plan,
+    tools: Toolbox,
+    bench: Bench,
+    mark: str,
+    proposal: operators.Proposal | None = None,
+) -> None:
+    """Claim a plan's idea; `mark` is what is claimed, "" for trials that are never the same."""
+    proposal = proposal or operators.propose(plan.arm, bench.tags(plan.base))
+    _, target = operators.split(plan.arm)
+    await tools.call(
+        t.OpenIdea(
+            idea_id=plan.idea_id,
+            kind=proposal.kind,
+            hypothesis=proposal.hypothesis,
+            prediction=proposal.prediction,
+            parent=plan.base_idea,
+            borrowed_from=target if plan.arm.startswith("adopt:") else "",
+            operator=plan.arm,
+            fingerprint=mark,
+        )
+    )
+
+
+def drop(plan: Plan, tools: Toolbox, result: TrialResult, detail: str) -> TrialResult:
+    """Give a plan's idea up, with what was found."""
+    tools.ideas.drop(t.Drop(idea_id=plan.idea_id, detail=f"{plan.arm}: {detail}"))
+    return result

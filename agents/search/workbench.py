@@ -1,0 +1,177 @@
+"""The agent's station as the search sees it: batches by files and seeds, and the choice of arms."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from agents.search import operators, surveys
+from agents.search.credit import Arm, choose
+from agents.search.evidence import Trial, merge, share_of_tags, trial_of
+from agents.search.knobs import read_knobs
+from agents.search.numeric import MIN_KNOBS
+from agents.search.state import Plan, SearchState
+from agents.tools import calls as t
+from agents.tools.toolbox import Toolbox
+from agents.view import Champion, RunView
+
+TUNE = "tune:cmaes"
+SURVEY = "survey:mixtures"
+MODEL = "model:mean"
+BROAD = (TUNE, SURVEY, MODEL)
+
+BLOCK = 8
+SURVEY_VARIANTS = 12
+SURVEY_MINUTES = 20.0
+MODEL_MINUTES = 8.0
+
+# Batches of this agent that wait at its station at a time; the station refuses more than eight.
+IN_FLIGHT = 3
+
+
+class Bench:
+    """The agent's station as trials see it: batches by files and seeds, the base's own record."""
+
+    def __init__(
+        self, tools: Toolbox, seed: int, state: SearchState, remember: Callable[[], None]
+    ) -> None:
+        self.tools = tools
+        self.references = dict(state.references)
+        self.callers = dict(state.callers)
+        self._remember = remember
+        self._seed = seed
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._base_lock = asyncio.Lock()
+        self._recipes: dict[str, dict[str, bytes]] = {}
+
+    async def recipe(self, commit: str) -> dict[str, bytes]:
+        """Files of the recipe at a commit."""
+        if commit not in self._recipes:
+            result = await self.tools.call(t.ReadRecipe(commit=commit))
+            assert isinstance(result, t.Recipe)
+            self._recipes[commit] = result.files
+        return self._recipes[commit]
+
+    async def original(self) -> dict[str, bytes]:
+        """Files of the run's baseline."""
+        gate = self.tools.desk.gate
+        assert gate is not None
+        return await self.recipe(gate.baseline)
+
+    def seeds(self, base: str, block: int) -> tuple[int, ...]:
+        """Seeds of a block of episodes on which a base and its changes are compared."""
+        rng = random.Random(f"{self._seed}/{base}/{block}")
+        return tuple(rng.randrange(2**31) for _ in range(BLOCK))
+
+    async def explore(
+        self, plan: Plan, number: int, files: dict[str, bytes], seeds: tuple[int, ...]
+    ) -> Trial:
+        """Run one batch of a plan."""
+        async with self._slots:
+            result = await self.tools.call(
+                t.Explore(
+                    idea_id=plan.idea_id, number=number, seeds=seeds, base=plan.base, files=files
+                )
+            )
+        assert isinstance(result, t.Explored)
+        return trial_of(result.episodes)
+
+    async def reference(self, plan: Plan, block: int, number: int) -> Trial:
+        """What the base does on a block of seeds, which is run once for all plans on that base.
+
+        Which plan's batch it is, is journalled first, so that a restart asks for the same batch.
+        """
+        async with self._base_lock:
+            known = self.references.get(plan.base, Trial())
+            seeds = self.seeds(plan.base, block)
+            if seeds[0] not in known.values:
+                place = f"{plan.base}/{block}"
+                if place not in self.callers:
+                    self.callers[place] = (plan.idea_id, number)
+                    self._remember()
+                idea_id, number = self.callers[place]
+                caller = msgspec.structs.replace(plan, idea_id=idea_id)
+                files = await self.recipe(plan.base)
+                known = merge(known, await self.explore(caller, number, files, seeds))
+                self.references[plan.base] = known
+                self._remember()
+            return known
+
+    def tags(self, base: str) -> dict[str, float]:
+        """Share of the base's failures that carry each tag."""
+        known = self.references.get(base, Trial())
+        return share_of_tags(known.tags, known.failure)
+
+    async def choose(
+        self,
+        state: SearchState,
+        champion: Champion,
+        run: RunView,
+        rng: random.Random,
+        *,
+        broad: bool,
+    ) -> str | None:
+        """The arm of the next idea.
+
+        Args:
+            state: What is remembered.
+            champion: What is changed.
+            run: What others claimed.
+            rng: The agent's generator.
+            broad: Prefer arms that move many things (surveys, the model, tuning) over single ones.
+        """
+        files, original = await self.recipe(champion.commit), await self.original()
+        taken = set(state.tried.get(champion.commit, ()))
+        arms = [
+            arm
+            for arm in operators.structural_arms(files, original)
+            if arm.name not in taken
+            and not run.same_trial(operators.mark(arm.name, champion.commit), "")
+        ]
+        arms += operators.adoption_arms(run, champion, taken)
+        arms += operators.combination_arms(state.promising.get(champion.commit, ()), taken)
+        arms += operators.carry_arms(state.carries, taken)
+        numeric = [knob for knob in read_knobs(files).values() if knob.numeric]
+        tuning = any(plan.arm == TUNE for plan in state.lanes.values())
+        if len(numeric) >= MIN_KNOBS and not tuning:
+            arms.append(
+                Arm(name=TUNE, prior_gain=operators.TUNE_GAIN, minutes=operators.TUNE_MINUTES)
+            )
+        arms += self._model_arms(state, files)
+        preferred = [arm for arm in arms if (arm.name in BROAD) == broad] or arms
+        chosen = choose(state.credit, preferred, self.tags(champion.commit), rng)
+        return chosen.name if chosen else None
+
+    def _model_arms(self, state: SearchState, files: Mapping[str, bytes]) -> list[Arm]:
+        """A survey while little is known, a proposal once there is something new to propose."""
+        busy = {plan.arm for plan in state.lanes.values()}
+        explored = len(self.tools.desk.bench.explored())
+        if not busy.isdisjoint({SURVEY, MODEL}) or not surveys.space_of(files).primitives:
+            return []
+        if explored - state.modelled >= SURVEY_VARIANTS:
+            return [Arm(name=MODEL, prior_gain=operators.MODEL_GAIN, minutes=MODEL_MINUTES)]
+        return [Arm(name=SURVEY, prior_gain=operators.SURVEY_GAIN, minutes=SURVEY_MINUTES)]
+
+
+async def together(work: Sequence[Coroutine[Any, Any, Trial]]) -> list[Trial]:
+    """Run batches side by side; if a tool refuses one, the others are left and it is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(each) for each in work]
+    except BaseExceptionGroup as faults:
+        refused, _ = faults.split(t.ToolRefused)
+        if refused is None:
+            raise
+        raise first_of(refused) from faults
+    return [task.result() for task in running]
+
+
+def first_of(group: BaseExceptionGroup[t.ToolRefused]) -> t.ToolRefused:
+    """The first plain exception of a group of groups."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    assert isinstance(first, t.ToolRefused)
+    return first

@@ -1,0 +1,28 @@
+"""What an agent answers to `GetStatus`."""
+
+from robots.wire.records import Frozen
+
+
+class AgentStatus(Frozen):
+    """An agent at one moment.
+
+    Attributes:
+        label: What thinks, in words for people.
+        state: THINKING, EXPLORING, WAITING, PAUSED, STOPPED or FAILED.
+        pending: Ideas handed in whose decision is not known.
+        robot_s: Robot seconds spent on exploration.
+    """
+
+    name: str
+    station: str
+    backend: str
+    label: str
+    state: str
+    detail: str
+    run_id: str
+    ideas: int
+    pending: tuple[str, ...]
+    adopted: int
+    robot_s: float
+    tokens: int = 0
+    supervisor_reached: bool = True

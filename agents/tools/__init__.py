@@ -1,0 +1,1 @@
+"""The agents' tools: one implementation for SDK loops, for MCP and for the search agent."""

@@ -1,0 +1,153 @@
+"""SIGKILL of the real agent process at random moments: nothing is done twice, nothing is lost."""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from robots.wire.clock import SystemClock
+from robots.wire.events import (
+    AnyEvent,
+    BatchAccepted,
+    DecisionLearned,
+    IdeaCommitted,
+    IdeaOpened,
+)
+from robots.wire.keys import provision
+from robots.wire.records import Role
+from robots.wire.sqlite_journal import SqliteJournal
+from robots.wire.transport import ZmqTransport
+from tests.agents.stand_ins import StationStandIn, SupervisorStandIn
+
+KILLS = 6
+DEADLINE_S = 90.0
+ROLES: dict[str, Role | None] = {
+    "a1": Role.AGENT,
+    "s1": None,
+    "supervisor": Role.SUPERVISOR,
+}
+
+
+class Fleet:
+    """A home with stand-ins, and the agent as a process of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        clock = SystemClock()
+        provision(home, ROLES)
+        folder = home / "agents" / "a1"
+        folder.mkdir(parents=True)
+        (folder / "agent.toml").write_text('station = "s1"\nbackend = "search"\nseed = 11\n')
+        transport = ZmqTransport(home, clock)
+        journals = home / "journals"
+        self.station = StationStandIn(
+            transport, "s1", SqliteJournal.open(journals / "s1.db", clock)
+        )
+        self.supervisor = SupervisorStandIn(
+            transport,
+            SqliteJournal.open(journals / "supervisor.db", clock),
+            home / "runs" / "r1" / "origin.git",
+            clock,
+        )
+        self.log = (home / "a1.log").open("ab")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "agents.cli", "--home", str(self.home), "--name", "a1"],
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
+        )
+
+    def kill(self) -> None:
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+        self.process = None
+
+    async def journalled(self, rows: int) -> None:
+        """Wait until the stand-ins have journalled so many rows together."""
+        changed = asyncio.Event()
+        journals = (self.station.journal, self.supervisor.journal)
+        undo = [each.subscribe(lambda _: changed.set()) for each in journals]
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while sum(each.last_seq for each in journals) < rows:
+                    changed.clear()
+                    await changed.wait()
+        finally:
+            for each in undo:
+                each()
+
+    @property
+    def rows(self) -> int:
+        return self.station.journal.last_seq + self.supervisor.journal.last_seq
+
+    def own_events(self) -> list[AnyEvent]:
+        journal = SqliteJournal.open(self.home / "journals" / "a1.db", SystemClock())
+        try:
+            return [row.event for row in journal.rows(0, 100_000)]
+        finally:
+            journal.close()
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
+    made = Fleet(tmp_path)
+    await made.station.server.start()
+    await made.supervisor.server.start()
+    yield made
+    if made.process is not None and made.process.poll() is None:
+        made.kill()
+    await made.station.server.close()
+    await made.supervisor.server.close()
+    for journal in (made.station.journal, made.supervisor.journal):
+        journal.close()
+    made.log.close()
+
+
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
+async def test_an_agent_killed_at_random_repeats_no_side_effect(fleet: Fleet, seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(KILLS):
+        fleet.start()
+        # Moments between two effects of the agent, and moments in the midst of one.
+        await fleet.journalled(fleet.rows + rng.randrange(1, 40))
+        await asyncio.sleep(rng.random() * 0.2)
+        fleet.kill()
+    fleet.start()
+    await fleet.journalled(fleet.rows + 60)
+    fleet.supervisor.end()
+    assert fleet.process is not None
+    async with asyncio.timeout(DEADLINE_S):
+        code = await asyncio.to_thread(fleet.process.wait, DEADLINE_S)
+
+    assert code == 0, (fleet.home / "a1.log").read_text()[-3000:]
+    own = fleet.own_events()
+    opened = Counter(event.idea_id for event in own if isinstance(event, IdeaOpened))
+    committed = Counter(event.idea_id for event in own if isinstance(event, IdeaCommitted))
+    decided = Counter(event.idea_id for event in own if isinstance(event, DecisionLearned))
+    assert len(opened) >= 2
+    for once in (opened, committed, decided, fleet.supervisor.proposed, fleet.supervisor.queued):
+        assert set(once.values()) <= {1}, once
+    assert set(fleet.station.started.values()) == {1}
+    # No block of seeds was explored twice for one recipe, under whatever id.
+    explored = Counter(
+        (row.event.recipe.sha256, row.event.seeds)
+        for row in fleet.station.journal.rows(0, 100_000)
+        if isinstance(row.event, BatchAccepted) and row.event.seeds is not None
+    )
+    assert set(explored.values()) == {1}
+    # Every commit that the run knows is the one that the agent knows.
+    ideas = fleet.supervisor.repository.ideas()
+    known = {event.idea_id: event.commit for event in own if isinstance(event, IdeaCommitted)}
+    assert {idea_id: ideas[idea_id].commit for idea_id in known} == known
+    assert set(fleet.supervisor.queued) <= set(known)
