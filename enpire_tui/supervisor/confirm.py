@@ -35,8 +35,8 @@ class ConfirmRule(Frozen):
     gate_success: float = 0.98
     gate_episodes: int = 100
     evidence: int = 200
-    evidence_most: int = 300
-    start_chance: float = 0.5
+    evidence_most: int = 400
+    start_chance: float = 0.75
     doubt_chance: float = 0.2
     margin_s: float = 20.0
     replacements: int = 25

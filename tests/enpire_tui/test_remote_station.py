@@ -2,11 +2,18 @@
 
 import getpass
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 
 import pytest
 
-from robots.wire.processes import is_alive, read_pid_file
+from robots.wire import events as ev
+from robots.wire.processes import identify, is_alive, read_pid_file, send_signal
+from robots.wire.records import Purpose
+from robots.wire.sqlite_journal import read_rows
 from tests.enpire_tui.test_cli import run
 from tests.enpire_tui.test_link import SSHD, Sshd
 
@@ -59,6 +66,7 @@ def far(tmp_path):
         )
         return str(path)
 
+    fleet.server = server
     yield fleet, tmp_path
     run("--fleet", str(path), "down", home=tmp_path / "home")
     server.stop()
@@ -105,3 +113,57 @@ def test_an_unknown_host_key_starts_nothing(far):
     assert "unknown and is refused" in last(done)["error"]
     assert last(run("--fleet", path, "status", "--json", home=folder / "home"))["up"] is False
     assert not (folder / "remote").exists()
+
+
+CUT_S = 20.0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_a_link_cut_for_twenty_seconds_loses_nothing(far):
+    fleet, folder = far
+    command = [sys.executable, "-m", "enpire_tui.cli", "--autonomous", "--json", "--keep"]
+    process = subprocess.Popen(
+        [*command, "--fleet", fleet("100 s")],
+        env={**os.environ, "ENPIRE_HOME": str(folder / "home")},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    remote, supervisor = folder / "remote/journals/s2.db", folder / "home/journals/supervisor.db"
+
+    def events(path, kind):
+        rows = read_rows(path) if path.exists() else ()
+        return [row.event for row in rows if isinstance(row.event, kind)]
+
+    def wait_until(condition, timeout_s):
+        until = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < until
+            time.sleep(0.2)
+
+    try:
+        wait_until(lambda: events(remote, ev.EpisodeFinished), 90)
+        before = len(events(remote, ev.EpisodeFinished))
+        sessions = fleet.server.sessions()
+        fleet.server.stop()
+        for pid in sessions:
+            send_signal(identify(pid), signal.SIGKILL)
+        time.sleep(CUT_S)  # The length of the cut is what is tested.
+        during = len(events(remote, ev.EpisodeFinished))
+        assert during > before, "the station stood still while its link was down"
+        fleet.server.start()
+        out, _ = process.communicate(timeout=240)
+        assert json.loads(out.splitlines()[-1])["kind"] == "RunEnded"
+    finally:
+        process.kill()
+        process.communicate()
+    states = [each.state for each in events(supervisor, ev.StationSeen) if each.station == "s2"]
+    assert states.count("ONLINE") >= 2, states
+    ended = events(remote, ev.BatchFinished)
+    sealed = [each.batch_id for each in ended if each.purpose is not Purpose.EXPLORE]
+    counted = [e.batch_id for e in events(supervisor, ev.BatchCounted) if e.station == "s2"]
+    assert len(counted) == len(set(counted))
+    # The last one may end together with the run.
+    assert set(sealed[:-1]) <= set(counted)
+    finished = [(e.batch_id, e.episode.index) for e in events(remote, ev.EpisodeFinished)]
+    assert len(finished) == len(set(finished))

@@ -42,17 +42,17 @@ def test_evidence_is_bought_before_a_confirm_is_spent():
     found = wish(story(99, 1).state, LONG_S, CONFIRM_S)
     assert found.kind is WishKind.MEASURE
     assert found.idea_id == "a1-1"
-    assert found.episodes == 100
+    assert found.episodes == 300
 
 
 def test_a_well_measured_champion_is_confirmed():
-    found = wish(story(199, 1).state, LONG_S, CONFIRM_S)
+    found = wish(story(299, 1).state, LONG_S, CONFIRM_S)
     assert found.kind is WishKind.START
-    assert found.chance > 0.6
+    assert found.chance > 0.75
 
 
 def test_a_champion_that_will_hardly_pass_is_improved_first():
-    assert wish(story(294, 6).state, LONG_S, CONFIRM_S).kind is WishKind.NOTHING
+    assert wish(story(392, 8).state, LONG_S, CONFIRM_S).kind is WishKind.NOTHING
 
 
 def test_what_would_be_lost_at_the_end_is_spent():
