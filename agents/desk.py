@@ -230,7 +230,7 @@ class Desk:
         for idea_id, work in self.log.ideas.items():
             standing = self.run.ideas.get(idea_id)
             done = f"{idea_id}/settled" in self.log.calls
-            if done or not work.decision or not work.commit or standing is None:
+            if done or not work.decision or not work.submitted or standing is None:
                 continue
             note = ResultNote(
                 success=standing.success,

@@ -14,7 +14,7 @@ import msgspec
 
 from agents.search import memory
 from agents.search.knobs import KnobRefused
-from agents.search.plans import run_plan
+from agents.search.plans import prepared, run_plan
 from agents.search.state import Plan, SearchState
 from agents.search.trials import TrialResult
 from agents.search.workbench import Bench
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 LANES = ("one", "two")
 NEWS_TIMEOUT_S = 60.0
+AGAIN_S = 5.0
 MAX_HANDED = 3
 
 # Answers after which a turn ends; any other refusal ends only the plan.
@@ -59,33 +60,30 @@ class SearchBackend:
 
     async def _lane(self, lane: str, tools: Toolbox, bench: Bench) -> None:
         """Plan after plan, until a tool says that the turn ends."""
+        pause_s = 0.0
         while True:
             try:
+                if pause_s:
+                    await tools.call(t.Wait(timeout_s=pause_s))
+                    self._learn(tools)
                 # One choice at a time: each takes the next number and the next seed.
                 async with self._choosing:
                     plan = self._state.lanes.get(lane) or await self._pick(lane, tools, bench)
-                if plan is None:
-                    await tools.call(t.Wait(timeout_s=NEWS_TIMEOUT_S))
-                    self._learn(tools)
-                    continue
-                result = await run_plan(plan, tools, bench, self._state.carries)
-                self._state = memory.finished(self._state, lane, plan, result)
-            except KnobRefused as unfit:
-                plan = self._state.lanes.get(lane)
-                if plan is None:
-                    raise
-                self._give_up(lane, plan, f"unfit: {unfit}", tools)
-            except t.ToolRefused as refused:
-                if refused.reason.startswith(ENDINGS):
+                pause_s = 0.0 if plan else NEWS_TIMEOUT_S
+                if plan is not None:
+                    result = await run_plan(plan, tools, bench, self._state.carries)
+                    self._state = memory.finished(self._state, lane, plan, result)
+            except (KnobRefused, t.ToolRefused) as refused:
+                if str(refused).startswith(ENDINGS):
                     return
                 plan = self._state.lanes.get(lane)
-                if plan is None:
-                    if refused.reason.startswith("budget"):
-                        return
-                    log.warning("%s: %s", self._agent, refused.reason)
-                    await tools.call(t.Wait(timeout_s=5.0))
-                    continue
-                self._give_up(lane, plan, refused.reason, tools)
+                if plan is not None:
+                    self._give_up(lane, plan, str(refused), tools)
+                elif str(refused).startswith("budget"):
+                    return
+                else:
+                    log.info("%s: %s", self._agent, refused)
+                    pause_s = AGAIN_S
             self._learn(tools)
 
     async def _pick(self, lane: str, tools: Toolbox, bench: Bench) -> Plan | None:
@@ -94,11 +92,12 @@ class SearchBackend:
         champion = tools.desk.run.champion
         if champion is None:
             raise t.ToolRefused("no_run: there is no champion")
-        if len(tools.desk.log.pending()) >= MAX_HANDED:
-            return None
+        full = len(tools.desk.log.pending()) >= MAX_HANDED
         number = max(self._state.number, len(tools.desk.log.ideas))
         rng = random.Random(f"{self._seed}/{self._state.run_id}/{self._state.draws}")
-        arm = await bench.choose(self._state, champion, tools.desk.run, rng, broad=lane == LANES[0])
+        arm = await bench.choose(
+            self._state, champion, tools.desk.run, rng, broad=lane == LANES[0], full=full
+        )
         plan = None
         if arm is not None:
             plan = Plan(
@@ -109,6 +108,15 @@ class SearchBackend:
                 seed=rng.randrange(2**31),
                 data=len(tools.desk.bench.explored()),
             )
+            try:
+                plan = await prepared(plan, bench)
+            except t.ToolRefused as refused:
+                if refused.reason.startswith(ENDINGS):
+                    raise
+                # The choice is spent: the next one is made without this arm.
+                self._state = memory.declined(self._state, plan)
+                self._save(tools)
+                raise
         self._state = memory.begun(self._state, lane, plan)
         self._save(tools)
         return plan

@@ -9,7 +9,7 @@ import contextlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -134,6 +134,29 @@ class Gate:
     def ideas(self) -> dict[str, Idea]:
         """Every idea of the run, as fetched, from the commits' trailers alone."""
         return read_ideas(self.git, "--glob=refs/origin/heads/*")
+
+    def shared(self, path: str, known: Collection[str] = ()) -> dict[str, bytes]:
+        """A file of that path in every fetched idea that has one, by commit.
+
+        Args:
+            path: Within the repository, such as "notes/survey.json".
+            known: Commits that are left out.
+        """
+        listing = self.git.line("for-each-ref", "--format=%(objectname)", "refs/origin/heads")
+        commits = sorted(set(listing.split()) - set(known))
+        found: dict[str, bytes] = {}
+        asked = "".join(f"{commit}:{path}\n" for commit in commits).encode()
+        answer = self.git.run("cat-file", "--batch", stdin=asked) if commits else b""
+        at = 0
+        for commit in commits:
+            head, _, _ = answer[at:].partition(b"\n")
+            at += len(head) + 1
+            if head.endswith(b"missing"):
+                continue
+            size = int(head.rsplit(b" ", 1)[1])
+            found[commit] = answer[at : at + size]
+            at += size + 1
+        return found
 
     def diff(self, base: str, commit: str) -> str:
         """The change from one commit to another, as text, without external drivers."""

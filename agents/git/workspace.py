@@ -120,6 +120,7 @@ class Workspace:
         message: str,
         wall_s: float,
         files: Mapping[str, bytes] | None = None,
+        notes: Mapping[str, bytes] | None = None,
     ) -> bytes:
         """Commit a change of `base` on a branch and bring it out as a bundle.
 
@@ -130,6 +131,7 @@ class Workspace:
             wall_s: Date of the commit; an equal change with an equal date is the same commit.
             files: The recipe folder, whole, by path relative to it; None commits the clone's
                 working tree as it stands, upon whatever is checked out.
+            notes: Files of the notes folder, by path relative to it, beside `files`.
 
         Returns:
             A bundle with the commits of `branch` that `base` has not.
@@ -138,7 +140,9 @@ class Workspace:
         stdin = b""
         if files is not None:
             script += _START_FROM + "rm -rf recipe\n" + _UNPACK
-            stdin = pack_tar({f"recipe/{path}": content for path, content in files.items()})
+            packed = {f"recipe/{path}": content for path, content in files.items()}
+            packed |= {f"notes/{path}": content for path, content in (notes or {}).items()}
+            stdin = pack_tar(packed)
         variables = {"BASE": base, "BRANCH": branch, "MESSAGE": message, **dated(wall_s)}
         return self.run(script + _COMMIT, variables, stdin)
 

@@ -30,6 +30,15 @@ def begun(state: SearchState, lane: str, plan: Plan | None) -> SearchState:
     )
 
 
+def declined(state: SearchState, plan: Plan) -> SearchState:
+    """A choice came to nothing before it was an idea; the model is asked again with more data."""
+    return msgspec.structs.replace(
+        state,
+        draws=state.draws + 1,
+        modelled=plan.data if plan.arm.startswith("model:") else state.modelled,
+    )
+
+
 def finished(state: SearchState, lane: str, plan: Plan, result: TrialResult) -> SearchState:
     """A plan came to its end: handed in, promising, or neither."""
     lanes = {name: other for name, other in state.lanes.items() if name != lane}

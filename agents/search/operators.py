@@ -244,6 +244,33 @@ def changed_knobs(base: Mapping[str, bytes], files: Mapping[str, bytes]) -> dict
     }
 
 
+def graft(
+    before: Mapping[str, bytes],
+    after: Mapping[str, bytes],
+    files: Mapping[str, bytes],
+    original: Mapping[str, bytes],
+) -> dict[str, bytes]:
+    """What one change did (primitives that came and went, knobs that moved), done to a recipe.
+
+    For changes that Git cannot apply because two of them touch the same lines of a list.
+    """
+    changed = dict(files)
+    came = [name for name in carried(after) if name not in carried(before)]
+    went = [name for name in carried(before) if name not in carried(after)]
+    for name in went:
+        if name in carried(changed):
+            changed = apply(f"remove:{name}", changed, original)
+    for name in came:
+        changed = apply(f"insert:{name}", changed, original)
+    old, new = read_knobs(before), read_knobs(after)
+    moved = {
+        name: knob.value
+        for name, knob in new.items()
+        if name not in old or old[name].value != knob.value
+    }
+    return transplant(moved, changed)
+
+
 def transplant(values: Mapping[str, Value], files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Knob values found on one champion put into another, as far as it has these knobs."""
     present = read_knobs(files)

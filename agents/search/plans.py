@@ -1,9 +1,10 @@
 """Plans: how each operator's idea is carried out, from its claim to its hand-in or end."""
 
+import asyncio
 import random
-from collections.abc import Coroutine, Mapping
-from typing import Any
+from collections.abc import Mapping
 
+import msgspec
 import numpy as np
 
 from agents.search import operators, surveys
@@ -12,10 +13,9 @@ from agents.search.knobs import Knob, read_knobs
 from agents.search.numeric import Tuner, ranked_values
 from agents.search.state import Carry, Plan
 from agents.search.trials import BLOCKS, TrialResult, compare_on_blocks, conclude, drop, open_idea
-from agents.search.workbench import SURVEY_VARIANTS, Bench, together
+from agents.search.workbench import MODEL, SURVEY, SURVEY_VARIANTS, Bench, together
 from agents.tools import calls as t
 from agents.tools.toolbox import Toolbox
-from robots.wire.records import RecipeArchive
 
 SURVEY_SEEDS = 4
 
@@ -40,9 +40,7 @@ async def run_plan(
     base = await bench.recipe(plan.base)
     await open_idea(plan, tools, bench, operators.mark(plan.arm, plan.base))
     if operator == "adopt":
-        adopted = await tools.call(t.Adopt(idea_id=target, base=plan.base))
-        assert isinstance(adopted, t.Recipe)
-        files = adopted.files
+        files = await _adopt(plan, target, tools, bench)
     elif operator == "carry" and target not in carries:
         return drop(plan, tools, TrialResult(), "its values are lost")
     elif operator == "carry":
@@ -55,26 +53,80 @@ async def run_plan(
     return await conclude(plan, tools, bench, files, result)
 
 
+async def _adopt(plan: Plan, idea_id: str, tools: Toolbox, bench: Bench) -> dict[str, bytes]:
+    """A peer's change on the plan's base: by Git where it fits, else part by part."""
+    try:
+        adopted = await tools.call(t.Adopt(idea_id=idea_id, base=plan.base))
+        assert isinstance(adopted, t.Recipe)
+    except t.ToolRefused as refused:
+        if not refused.reason.startswith("conflict"):
+            raise
+    else:
+        return adopted.files
+    commit = tools.tree.commit_of(idea_id)
+    before, after = await bench.recipe(f"{commit}^"), await bench.recipe(commit)
+    return operators.graft(before, after, await bench.recipe(plan.base), await bench.original())
+
+
+async def prepared(plan: Plan, bench: Bench) -> Plan:
+    """A plan with all that its choice depended on, so that a restart chooses the same.
+
+    Raises:
+        ToolRefused: Every part of the model's proposal is claimed by others.
+    """
+    if plan.arm not in (MODEL, SURVEY):
+        return plan
+    plan = msgspec.structs.replace(plan, peers=await bench.news_of_peers())
+    if plan.arm == SURVEY:
+        return plan
+    base = await bench.recipe(plan.base)
+    model = surveys.model_of(base, await bench.population(plan))
+    champion = surveys.variant_of(base)
+    run = bench.tools.desk.run
+    for part, proposed in enumerate(surveys.alternatives(model.best(champion), champion)):
+        mark = operators.mark(surveys.signs(proposed, model), plan.base)
+        if not run.same_trial(mark, plan.idea_id):
+            return msgspec.structs.replace(plan, part=part)
+    raise t.ToolRefused("duplicate: every part of the model's proposal is claimed")
+
+
 async def survey(plan: Plan, tools: Toolbox, bench: Bench) -> TrialResult:
     """Mixtures of changes near the champion, drawn from the model of what is known."""
     base, original = await bench.recipe(plan.base), await bench.original()
     await open_idea(plan, tools, bench, "")
     space = surveys.space_of(base)
-    model = surveys.model_of(base, tools.desk.bench.explored(plan.data))
-    champion = surveys.variant_of(RecipeArchive(files=base, sha256=""))
-    rng = np.random.default_rng(plan.seed)
-    work: list[Coroutine[Any, Any, Trial]] = []
-    for number in range(SURVEY_VARIANTS):
-        proposed = model.vary(champion, rng)
-        seeds = tuple(int(seed) for seed in rng.integers(2**31, size=SURVEY_SEEDS))
-        files = surveys.files_of(proposed, base, original, space)
-        work.append(bench.explore(plan, number, files, seeds))
-    trials = await together(work)
+    known = await bench.population(plan)
+
+    def mix() -> list[tuple[dict[str, bytes], tuple[int, ...]]]:
+        model = surveys.model_of(base, known)
+        champion = surveys.variant_of(base)
+        rng = np.random.default_rng(plan.seed)
+        mixtures: list[tuple[dict[str, bytes], tuple[int, ...]]] = []
+        for _ in range(SURVEY_VARIANTS):
+            proposed = model.vary(champion, rng)
+            seeds = tuple(int(seed) for seed in rng.integers(2**31, size=SURVEY_SEEDS))
+            mixtures.append((surveys.files_of(proposed, base, original, space), seeds))
+        return mixtures
+
+    # Seconds of work on syntax trees, during which the daemon must go on answering.
+    mixtures = await asyncio.to_thread(mix)
+    trials = await together(
+        [
+            bench.explore(plan, number, files, seeds)
+            for number, (files, seeds) in enumerate(mixtures)
+        ]
+    )
+    shared = [
+        surveys.variant_of(files, tuple(trial.values.values()))
+        for (files, _), trial in zip(mixtures, trials, strict=True)
+    ]
+    notes = {"survey.json": surveys.write_survey(shared)}
+    await tools.call(t.Commit(idea_id=plan.idea_id, base=plan.base, files=base, notes=notes))
     values = [value for trial in trials for value in trial.values.values()]
     minutes = sum(trial.robot_s for trial in trials) / 60
-    known = bench.references.get(plan.base, Trial())
+    own = bench.references.get(plan.base, Trial())
     mean = sum(values) / max(len(values), 1)
-    found = f"{len(values)} episodes of {len(trials)} mixtures, mean {mean:.2f} ({known.mean:.2f})"
+    found = f"{len(values)} episodes of {len(trials)} mixtures, mean {mean:.2f} ({own.mean:.2f})"
     # It gains nothing by itself: what it finds out is the model's.
     return drop(plan, tools, TrialResult(minutes=minutes), found)
 
@@ -83,15 +135,13 @@ async def propose_from_model(plan: Plan, tools: Toolbox, bench: Bench) -> TrialR
     """What the model's mean holds best, against the champion."""
     base, original = await bench.recipe(plan.base), await bench.original()
     space = surveys.space_of(base)
-    model = surveys.model_of(base, tools.desk.bench.explored(plan.data))
-    champion = surveys.variant_of(RecipeArchive(files=base, sha256=""))
-    run = tools.desk.run
-    found = surveys.alternatives(model.best(champion), champion)
-    marks = [operators.mark(surveys.signs(part, model), plan.base) for part in found]
-    free = [at for at, mark in enumerate(marks) if not run.same_trial(mark, plan.idea_id)]
-    if not free:
-        raise t.ToolRefused("duplicate: every part of the proposal is claimed")
-    proposed, mark = found[free[0]], marks[free[0]]
+    model = surveys.model_of(base, await bench.population(plan))
+    champion = surveys.variant_of(base)
+    parts = surveys.alternatives(model.best(champion), champion)
+    if plan.part >= len(parts):
+        raise t.ToolRefused("nothing: the model would change nothing more")
+    proposed = parts[plan.part]
+    mark = operators.mark(surveys.signs(proposed, model), plan.base)
     words = ", ".join(f"{change.what} ({change.gain:+.2f})" for change in proposed.changes)
     proposal = operators.Proposal(
         kind="algorithm",

@@ -17,6 +17,8 @@ class Plan(Frozen):
         base_idea: Idea of that commit, or "baseline".
         seed: Of every draw within the plan.
         data: Explored batches that the plan's model knows: those that had ended when it began.
+        peers: Commits of peers' surveys that the plan's model knows as well.
+        part: Which part of the model's proposal this is.
     """
 
     idea_id: str
@@ -25,6 +27,8 @@ class Plan(Frozen):
     base_idea: str
     seed: int
     data: int = 0
+    peers: tuple[str, ...] = ()
+    part: int = 0
 
 
 class Handed(Frozen):

@@ -2,16 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from agents.search import operators
 from agents.search.evidence import value_of
 from agents.search.knobs import Knob, KnobRefused, Value, read_knobs, set_knobs
+from agents.search.operators import POLICY_FILE
 from agents.search.population import Change, Model, Proposed, Space, Variant
 from agents.view import BatchView
-from robots.wire.records import Outcome, RecipeArchive
+from robots.wire.records import Outcome
 
 # Parts of one proposal: an idea of many parts teaches little when it fails.
-MOST_CHANGES = 3
-ALTERNATIVES = 4
+MOST_CHANGES = 1
+# What one shared variant may claim to have run.
+MOST_VALUES = 64
+SURVEY_PATH = "notes/survey.json"
+ALTERNATIVES = 8
 
 
 def space_of(files: Mapping[str, bytes]) -> Space:
@@ -43,11 +49,11 @@ def space_of(files: Mapping[str, bytes]) -> Space:
     )
 
 
-def variant_of(recipe: RecipeArchive, values: Sequence[float] = ()) -> Variant:
+def variant_of(files: Mapping[str, bytes], values: Sequence[float] = ()) -> Variant:
     """A recipe as the model sees it."""
-    knobs = read_knobs(recipe.files)
+    knobs = read_knobs(files)
     return Variant(
-        primitives=tuple(operators.carried(recipe.files)),
+        primitives=tuple(operators.carried(files)) if POLICY_FILE in files else (),
         places={name: knob.to_unit(knob.value) for name, knob in knobs.items() if knob.numeric},
         values=tuple(values),
     )
@@ -61,15 +67,35 @@ def variants_of(batches: Sequence[BatchView]) -> list[Variant]:
         if batch.recipe is None or not counted:
             continue
         try:
-            found.append(variant_of(batch.recipe, [value_of(each) for each in counted]))
+            found.append(variant_of(batch.recipe.files, [value_of(each) for each in counted]))
         except (KnobRefused, SyntaxError, UnicodeDecodeError):
             continue
     return found
 
 
-def model_of(files: Mapping[str, bytes], batches: Sequence[BatchView]) -> Model:
+def model_of(files: Mapping[str, bytes], variants: Sequence[Variant]) -> Model:
     """What the population says, seen from a champion."""
-    return Model(space_of(files), variants_of(batches))
+    return Model(space_of(files), variants)
+
+
+def write_survey(variants: Sequence[Variant]) -> bytes:
+    """Variants as the file in which agents share them."""
+    return msgspec.json.format(msgspec.json.encode(variants), indent=1)
+
+
+def read_survey(content: bytes) -> list[Variant]:
+    """A peer's variants; a file that is none, or says impossible things, has none."""
+    try:
+        variants = msgspec.json.decode(content, type=list[Variant])
+    except msgspec.DecodeError:
+        return []
+    return [variant for variant in variants if _is_sound(variant)]
+
+
+def _is_sound(variant: Variant) -> bool:
+    places = all(0.0 <= place <= 1.0 for place in variant.places.values())
+    values = all(-1.0 <= value <= 1.0 for value in variant.values)
+    return places and values and len(variant.values) <= MOST_VALUES
 
 
 def alternatives(proposed: Proposed, champion: Variant) -> list[Proposed]:

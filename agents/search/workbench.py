@@ -12,6 +12,7 @@ from agents.search.credit import Arm, choose
 from agents.search.evidence import Trial, merge, share_of_tags, trial_of
 from agents.search.knobs import read_knobs
 from agents.search.numeric import MIN_KNOBS
+from agents.search.population import Variant
 from agents.search.state import Plan, SearchState
 from agents.tools import calls as t
 from agents.tools.toolbox import Toolbox
@@ -29,6 +30,7 @@ MODEL_MINUTES = 8.0
 
 # Batches of this agent that wait at its station at a time; the station refuses more than eight.
 IN_FLIGHT = 3
+POPULATION_TIMEOUT_S = 120.0
 
 
 class Bench:
@@ -44,6 +46,7 @@ class Bench:
         self._seed = seed
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._base_lock = asyncio.Lock()
+        self._surveys: dict[str, list[Variant]] = {}
         self._recipes: dict[str, dict[str, bytes]] = {}
 
     async def recipe(self, commit: str) -> dict[str, bytes]:
@@ -99,6 +102,36 @@ class Bench:
                 self._remember()
             return known
 
+    async def news_of_peers(self) -> tuple[str, ...]:
+        """Commits of the surveys that peers have shared so far."""
+        await self._read_surveys()
+        own = f"{self.tools.desk.name}-"
+        ideas = self.tools.desk.log.ideas
+        mine = {work.commit for idea_id, work in ideas.items() if idea_id.startswith(own)}
+        return tuple(sorted(self._surveys.keys() - mine))
+
+    async def population(self, plan: Plan) -> list[Variant]:
+        """The explored variants that a plan knows, own and peers'; after a restart awaited.
+
+        Raises:
+            ToolRefused: The station's journal does not tell of them any more.
+        """
+        desk = self.tools.desk
+        found = await desk.wait_until(
+            lambda: len(desk.bench.explored()) >= plan.data, POPULATION_TIMEOUT_S
+        )
+        if not found:
+            raise t.ToolRefused(f"lost: {plan.data} explored batches are not in the journal")
+        if not self._surveys.keys() >= set(plan.peers):
+            await self._read_surveys()
+        own = surveys.variants_of(desk.bench.explored(plan.data))
+        shared = [self._surveys.get(commit, []) for commit in plan.peers]
+        return [*own, *(variant for variants in shared for variant in variants)]
+
+    async def _read_surveys(self) -> None:
+        found = await self.tools.tree.shared(surveys.SURVEY_PATH, self._surveys.keys())
+        self._surveys |= {commit: surveys.read_survey(each) for commit, each in found.items()}
+
     def tags(self, base: str) -> dict[str, float]:
         """Share of the base's failures that carry each tag."""
         known = self.references.get(base, Trial())
@@ -112,6 +145,7 @@ class Bench:
         rng: random.Random,
         *,
         broad: bool,
+        full: bool,
     ) -> str | None:
         """The arm of the next idea.
 
@@ -121,6 +155,7 @@ class Bench:
             run: What others claimed.
             rng: The agent's generator.
             broad: Prefer arms that move many things (surveys, the model, tuning) over single ones.
+            full: Enough ideas await a decision: only what hands nothing in is of use.
         """
         files, original = await self.recipe(champion.commit), await self.original()
         taken = set(state.tried.get(champion.commit, ()))
@@ -140,6 +175,8 @@ class Bench:
                 Arm(name=TUNE, prior_gain=operators.TUNE_GAIN, minutes=operators.TUNE_MINUTES)
             )
         arms += self._model_arms(state, files)
+        if full:
+            arms = [arm for arm in arms if arm.name == SURVEY]
         preferred = [arm for arm in arms if (arm.name in BROAD) == broad] or arms
         chosen = choose(state.credit, preferred, self.tags(champion.commit), rng)
         return chosen.name if chosen else None
@@ -148,7 +185,8 @@ class Bench:
         """A survey while little is known, a proposal once there is something new to propose."""
         busy = {plan.arm for plan in state.lanes.values()}
         explored = len(self.tools.desk.bench.explored())
-        if not busy.isdisjoint({SURVEY, MODEL}) or not surveys.space_of(files).primitives:
+        space = surveys.space_of(files)
+        if not busy.isdisjoint({SURVEY, MODEL}) or not (space.primitives or space.knobs):
             return []
         if explored - state.modelled >= SURVEY_VARIANTS:
             return [Arm(name=MODEL, prior_gain=operators.MODEL_GAIN, minutes=MODEL_MINUTES)]

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+import msgspec
+
 from robots.wire.records import Counts, Episode, Frozen
 
 IdeaKind = Literal["algorithm", "heuristic", "data", "infrastructure", "ablation"]
@@ -90,11 +92,13 @@ class Commit(ToolCall):
     Attributes:
         base: Commit that is changed.
         files: The recipe folder, whole; None takes the working tree.
+        notes: Files below `notes/`, beside `files`.
     """
 
     idea_id: str
     base: str
     files: dict[str, bytes] | None = None
+    notes: dict[str, bytes] = msgspec.field(default_factory=dict[str, bytes])
 
 
 class Submit(ToolCall):

@@ -144,14 +144,14 @@ class Ideas:
             raise GitRefused("no_run", "there is no repository yet")
         branch = gate.branch(call.idea_id)
         try:
-            bundle = workspace.commit(call.base, branch, message, wall_s, call.files)
+            bundle = workspace.commit(call.base, branch, message, wall_s, call.files, call.notes)
         except (GitFailed, SandboxError) as failed:
             if call.files is None:
                 raise
             # A clone can be damaged from inside; nothing in it is needed to make the change.
             log.warning("the clone is made anew: %s", failed)
             workspace.recreate(call.base)
-            bundle = workspace.commit(call.base, branch, message, wall_s, call.files)
+            bundle = workspace.commit(call.base, branch, message, wall_s, call.files, call.notes)
         commit = gate.admit(bundle, call.idea_id)
         gate.push(branch, *settle(gate, decided))
         return commit

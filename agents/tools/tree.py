@@ -1,7 +1,7 @@
 """Tools on the working tree: files, peers' recipes, adoption by Git."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import ParamSpec, TypeVar
 
 from agents.desk import Desk
@@ -64,6 +64,11 @@ class Tree:
         await self.have(base)
         await self.have(commit)
         return await on_thread(self._gate.diff, base, commit)
+
+    async def shared(self, path: str, known: Collection[str]) -> dict[str, bytes]:
+        """A file that ideas of the run carry, newest state of the origin, by commit."""
+        await on_thread(self._gate.refresh)
+        return await on_thread(self._gate.shared, path, known)
 
     async def have(self, commit: str) -> None:
         """Fetch from the origin if a commit is not here yet."""

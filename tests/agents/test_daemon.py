@@ -9,7 +9,9 @@ import pytest
 
 from agents.backends.search import SearchBackend
 from agents.daemon import AgentDaemon
+from agents.git.bundle import Gate
 from agents.git.notes import read_notes
+from agents.search import surveys
 from agents.settings import AgentSettings
 from agents.status import AgentStatus
 from agents.tools import calls as t
@@ -162,6 +164,24 @@ async def test_the_search_agent_improves_a_champion_through_its_tools(fleet: Fle
     assert all(idea.hypothesis and idea.prediction and idea.operator for idea in ideas.values())
     lines = fleet.events(TranscriptLine)
     assert any("not a language model" in line.text for line in lines)  # type: ignore[union-attr]
+
+
+async def test_the_search_agent_shares_its_surveys_through_git(fleet: Fleet) -> None:
+    await fleet.start(SearchBackend("a1", 3))
+    await fleet.until(
+        lambda: any(
+            event.decision == "dropped" and event.detail.startswith("survey")  # type: ignore[union-attr]
+            for event in fleet.events(DecisionLearned)
+        )
+    )
+
+    git = fleet.supervisor.repository.git
+    gate = Gate.open(fleet.home / "peer.git", str(git.folder), "s2")
+    (content, *_) = gate.shared(surveys.SURVEY_PATH).values()
+    variants = surveys.read_survey(content)
+
+    assert len(variants) >= 10
+    assert all(variant.values for variant in variants)
 
 
 async def test_an_agent_leaves_at_the_runs_end_with_its_results_in_git(fleet: Fleet) -> None:

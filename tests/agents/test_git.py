@@ -472,3 +472,24 @@ def test_a_tree_is_judged(
 @pytest.mark.skipif(os.geteuid() != 0, reason="another uid needs root")
 def test_the_clone_belongs_to_the_sandboxs_user(clone: Workspace) -> None:
     assert clone.folder.stat().st_uid != 0
+
+
+def test_files_that_ideas_carry_are_read_from_the_origin(
+    clone: Workspace, gate: Gate, origin: Repository, tmp_path: Path
+) -> None:
+    one = idea("a1-1")
+    bundle = clone.commit(
+        gate.baseline,
+        gate.branch("a1-1"),
+        idea_message(one),
+        WALL_S,
+        RECIPE,
+        {"survey.json": b"[1,\n2]\n"},
+    )
+    first = gate.admit(bundle, "a1-1")
+    gate.push(gate.branch("a1-1"))
+    share(clone, gate, idea("a1-2"), {**RECIPE, "policy.py": b"x = 2\n"})
+    other = Gate.open(tmp_path / "gate2.git", str(origin.folder), "s2")
+
+    assert other.shared("notes/survey.json") == {first: b"[1,\n2]\n"}
+    assert other.shared("notes/survey.json", {first}) == {}

@@ -93,7 +93,7 @@ def test_variants_become_recipes_that_say_what_was_drawn() -> None:
     files = baseline()
     space = surveys.space_of(files)
     model = surveys.model_of(files, [])
-    champion = surveys.variant_of(RecipeArchive(files=files, sha256=""))
+    champion = surveys.variant_of(files)
     rng = np.random.default_rng(4)
 
     for _ in range(4):
@@ -112,7 +112,7 @@ def test_variants_become_recipes_that_say_what_was_drawn() -> None:
 def test_parts_of_a_proposal_change_nothing_else() -> None:
     files = baseline()
     space = surveys.space_of(files)
-    champion = surveys.variant_of(RecipeArchive(files=files, sha256=""))
+    champion = surveys.variant_of(files)
     model = surveys.model_of(files, [])
     proposed = model.vary(champion, np.random.default_rng(2))
 
@@ -172,3 +172,24 @@ def test_the_stations_journal_is_the_population() -> None:
     assert variant.primitives == ()
     assert set(variant.places) == {name for name, knob in read_knobs(files).items() if knob.numeric}
     assert view.explored(0) == []
+
+
+def test_a_survey_is_shared_as_a_file() -> None:
+    variants = explored(4, 3)
+
+    assert surveys.read_survey(surveys.write_survey(variants)) == variants
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b'{"variants": []}',
+        b'[{"primitives": [], "places": {"speed": 7.0}, "values": [1.0]}]',
+        b'[{"primitives": [], "places": {}, "values": [1e9]}]',
+        b'[{"primitives": [], "places": {}, "values": [' + b"1.0," * 100 + b"1.0]}]",
+    ],
+)
+def test_a_peers_file_that_says_impossible_things_says_nothing(content: bytes) -> None:
+    assert surveys.read_survey(content) == []
