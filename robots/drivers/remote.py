@@ -7,7 +7,7 @@ retracted, was the reset reached) are computed here, from observations.
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,6 +35,7 @@ class RemoteDriver:
         task: Its task.
         station_seed: As the robot was told.
         path: Its socket.
+        closing: Whether to wait no longer, since the station ends.
         connect_s: How long to wait for it to listen.
 
     Raises:
@@ -44,9 +45,15 @@ class RemoteDriver:
     capabilities = Capabilities(simulated=True, lockstep=False, can_seed=True)
 
     def __init__(
-        self, task: Task, station_seed: int, path: Path, connect_s: float = CONNECT_S
+        self,
+        task: Task,
+        station_seed: int,
+        path: Path,
+        closing: Callable[[], bool],
+        connect_s: float = CONNECT_S,
     ) -> None:
         self.task = task
+        self._closing = closing
         # Its world is never stepped; its hooks judge observations.
         self._hooks = MujocoDriver(task, station_seed).simulation
         self._plausible = getattr(self._hooks, "plausible", None)
@@ -162,7 +169,7 @@ class RemoteDriver:
             try:
                 return w.connect(self._path, ANSWER_S)
             except w.Disconnected as error:
-                if time.monotonic() > deadline_s:
+                if time.monotonic() > deadline_s or self._closing():
                     raise DriverError(f"no robot answers: {error}") from error
                 time.sleep(_AGAIN_S)
 

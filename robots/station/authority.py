@@ -100,6 +100,10 @@ class Authority:
                 self._cancelled = self._to_cancel.pop(batch_id)
             self._changed.notify_all()
 
+    def closing(self) -> bool:
+        """Whether the daemon ends."""
+        return self._cancelled is not None and self._cancelled.closing
+
     def close(self) -> None:
         """End whatever waits or runs, for good."""
         with self._changed:

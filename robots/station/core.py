@@ -1,10 +1,11 @@
-"""One core for a lockstep station and its workers.
+"""One core for a lockstep station and its workers, where there is one to be had.
 
 In lockstep either the station computes or the worker it waits for, never both. Left to itself the
 scheduler wakes each on another, sleeping core, which takes longer than the call. On one core a call
-is a hand-over (20 against 60 us and more). A core that turns out to be contended is left for
-another one, drawn at random, so that stations and whatever else runs spread without knowing of each
-other. Real time is not pinned: there the control thread has to run beside its workers.
+is a hand-over (20 against 60 us and more). On a machine that is full the scheduler knows better: a
+core that turns out to be contended is let go for some episodes, then another is tried, drawn at
+random, so that stations and whatever else runs spread without knowing of each other. Real time is
+not pinned: there the control thread has to run beside its workers.
 """
 
 import contextlib
@@ -19,6 +20,9 @@ from robots.sandbox.process import process_cpu_s
 UNCONTENDED = 0.75
 """Share of an episode's time in which thread and workers computed, below which the core is left:
 alone on it, one of them always does."""
+
+MOST_PATIENCE = 32
+"""Episodes for which a station on a full machine does without a core of its own, at most."""
 
 _LEAST_S = 0.2
 
@@ -35,42 +39,53 @@ class Core:
         found = os.sched_getaffinity(0) if allowed is None else allowed
         self._allowed = sorted(found)
         self._random = random.Random(os.getpid() if seed is None else seed)
-        self._cpu = self._random.choice(self._allowed)
-        self._there = False
+        self._cpu: int | None = None
+        self._away = False
+        self._free = 0
+        self._patience = 1
         self._since_s = self._computed_s = 0.0
 
-    def settle(self, workers: Iterable[int]) -> int | None:
-        """Move the calling thread to its core, or to a better one, and say which.
+    def settle(self, workers: Iterable[int]) -> set[int]:
+        """Before an episode: move the calling thread to a core, or let it go.
 
         Args:
             workers: Processes that work for it while it waits for them.
 
         Returns:
-            None if there is only one core.
+            The cores that thread and workers shall use.
         """
-        if len(self._allowed) < 2:
-            return None
+        everywhere = set(self._allowed)
+        if len(everywhere) < 2:
+            return everywhere
         now_s = time.monotonic()
         computed_s = time.thread_time() + sum(map(computed, workers))
-        if self._there:
-            if now_s - self._since_s < _LEAST_S:
-                return self._cpu
-            share = (computed_s - self._computed_s) / (now_s - self._since_s)
-            # Of two that meet on a core one shall go, not both, and neither knows of the other.
-            if share < UNCONTENDED and self._random.random() < 0.5:
-                others = [cpu for cpu in self._allowed if cpu != self._cpu]
-                self._cpu = self._random.choice(others)
-                self._there = False
-        self._since_s, self._computed_s = now_s, computed_s
-        if not self._there:
+        spent_s = now_s - self._since_s
+        if self._cpu is not None and self._away:
+            self._away = False
+            self._since_s, self._computed_s = now_s, computed_s
             move(0, {self._cpu})
-            self._there = True
-        return self._cpu
+        elif self._cpu is not None and spent_s >= _LEAST_S:
+            if (computed_s - self._computed_s) / spent_s < UNCONTENDED:
+                self._cpu = None
+                self._free = self._patience
+                self._patience = min(2 * self._patience, MOST_PATIENCE)
+                move(0, everywhere)
+            else:
+                self._patience = 1
+            self._since_s, self._computed_s = now_s, computed_s
+        if self._cpu is None:
+            if self._free > 0:
+                self._free -= 1
+                return everywhere
+            self._cpu = self._random.choice(self._allowed)
+            self._since_s, self._computed_s = now_s, computed_s
+            move(0, {self._cpu})
+        return {self._cpu}
 
     def leave(self) -> None:
-        """Let the thread run anywhere again; its core is kept in mind."""
-        if self._there:
-            self._there = False
+        """Let the thread run anywhere until the next episode; its core is kept in mind."""
+        if self._cpu is not None and not self._away:
+            self._away = True
             move(0, set(self._allowed))
 
 

@@ -22,7 +22,7 @@ from robots.station.latch import Latch, Standing
 from robots.station.ledger import Ledger, sha256_of
 from robots.station.portrait import Portrait
 from robots.station.recording import Recorder, Trace
-from robots.station.reports import Evidence, may_see
+from robots.station.reports import Evidence, finished_event, may_see
 from robots.station.rollout import Rig
 from robots.station.scribe import Scribe
 from robots.wire import codec, commands
@@ -390,21 +390,6 @@ class Station:
             full=self._scribe.full,
             grant_s=self._grant_until_s - self._clock.monotonic(),
         )
-
-
-def finished_event(record: LedgerRecord, ledger_sha256: str) -> BatchFinished:
-    """The journal row of a batch that the ledger holds."""
-    return BatchFinished(
-        batch_id=record.batch_id,
-        purpose=record.purpose,
-        commit=record.commit,
-        idea_id=record.idea_id,
-        counts=record.counts,
-        void=record.void,
-        void_reason=record.void_reason,
-        seconds=record.seconds,
-        ledger_sha256=ledger_sha256,
-    )
 
 
 def _by(peer: Peer) -> str:

@@ -4,6 +4,7 @@ from collections import OrderedDict
 
 from robots.station.recording import Trace
 from robots.station.rollout import BatchEnd, BatchPlan
+from robots.wire.events import BatchFinished
 from robots.wire.records import Episode, LedgerRecord, Outcome, Purpose, Role
 from robots.wire.station_replies import EpisodeEvidence, TraceRow
 
@@ -40,6 +41,21 @@ def ledger_record(
         # Of all its episodes, those before a restart among them.
         seconds=round(sum(episode.wall_s for episode in end.episodes), 4),
         audit=end.audit,
+    )
+
+
+def finished_event(record: LedgerRecord, ledger_sha256: str) -> BatchFinished:
+    """The journal row of a batch that the ledger holds."""
+    return BatchFinished(
+        batch_id=record.batch_id,
+        purpose=record.purpose,
+        commit=record.commit,
+        idea_id=record.idea_id,
+        counts=record.counts,
+        void=record.void,
+        void_reason=record.void_reason,
+        seconds=record.seconds,
+        ledger_sha256=ledger_sha256,
     )
 
 

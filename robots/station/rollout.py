@@ -312,10 +312,9 @@ class _Run:
             return
         pids = [child.pid for child in (policy, *self._rig.env.children())]
         workers = [pid for pid in pids if pid is not None]
-        cpu = core.settle(workers)
-        if cpu is not None:
-            for pid in workers:
-                move(pid, {cpu})
+        cpus = core.settle(workers)
+        for pid in workers:
+            move(pid, cpus)
 
     def _after(self, ended: Ended) -> None:
         """Draw what follows from an episode for its batch and the station."""

@@ -61,7 +61,7 @@ def make_rig(
         from robots.drivers.remote import RemoteDriver
         from robots.station.realtime import Realtime
 
-        remote = RemoteDriver(task, config.station_seed, robot)
+        remote = RemoteDriver(task, config.station_seed, robot, authority.closing)
         return Rig(
             task,
             remote,

@@ -26,7 +26,6 @@ from robots.wire.sqlite_journal import SqliteJournal
 from robots.wire.transport import ZmqTransport
 from tests.agents.stand_ins import StationStandIn, SupervisorStandIn
 
-KILLS = 4
 DEADLINE_S = 90.0
 ROLES: dict[str, Role | None] = {
     "a1": Role.AGENT,
@@ -114,11 +113,13 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
     made.log.close()
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
-async def test_an_agent_killed_at_random_repeats_no_side_effect(fleet: Fleet, seed: int) -> None:
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("seed", "kills"), [(1, 4), pytest.param(2, 20, marks=pytest.mark.long)])
+async def test_an_agent_killed_at_random_repeats_no_side_effect(
+    fleet: Fleet, seed: int, kills: int
+) -> None:
     rng = random.Random(seed)
-    for _ in range(KILLS):
+    for _ in range(kills):
         fleet.start()
         # Moments between two effects of the agent, and moments in the midst of one.
         await fleet.journalled(fleet.rows + rng.randrange(1, 40))

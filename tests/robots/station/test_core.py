@@ -36,43 +36,43 @@ def test_a_core_of_its_own_is_kept(machine):
         machine.pass_time(1.0, computing=0.95)
         assert core.settle([]) == first
 
-    assert machine.moves == [{first}]
+    assert len(first) == 1
+    assert machine.moves == [first]
 
 
-def test_a_contended_core_is_left_sooner_or_later(machine):
+def test_on_a_full_machine_the_scheduler_decides_nearly_always(machine):
     core = Core(range(2), seed=1)
-    first = core.settle([])
-    seen = set()
-    for _ in range(20):
-        machine.pass_time(1.0, computing=0.5)
-        seen.add(core.settle([]))
+    pinned = 0
+    for _ in range(200):
+        pinned += len(core.settle([])) == 1
+        machine.pass_time(1.0, computing=0.4)
 
-    assert seen == {0, 1}
-    assert machine.moves[0] == {first}
+    assert pinned < 12
 
 
 def test_two_that_meet_on_a_core_part(machine):
     parted = 0
     for seed in range(20):
         one, other = Core(range(2), seed=seed), Core(range(2), seed=seed + 100)
-        for _ in range(30):
-            together = one.settle([]) == other.settle([])
-            machine.pass_time(1.0, computing=0.5 if together else 0.95)
-        parted += one.settle([]) != other.settle([])
+        for _ in range(100):
+            first, second = one.settle([]), other.settle([])
+            alone = len(first) == len(second) == 1 and first != second
+            machine.pass_time(1.0, computing=0.95 if alone else 0.5)
+        parted += alone
 
-    assert parted == 20
+    assert parted >= 15
 
 
 def test_a_short_episode_decides_nothing(machine):
     core = Core(range(2), seed=1)
     first = core.settle([])
-    for _ in range(20):
+    for _ in range(19):
         machine.pass_time(0.01, computing=0.0)
         assert core.settle([]) == first
 
 
 def test_one_core_leaves_no_choice(machine):
-    assert Core([3]).settle([]) is None
+    assert Core([3]).settle([]) == {3}
     assert machine.moves == []
 
 
@@ -97,7 +97,8 @@ def test_the_thread_really_moves_and_is_let_go():
     thread.start()
     thread.join()
 
-    cpu, there = seen[0]
-    assert there == {cpu}
+    cpus, there = seen[0]
+    assert there == cpus
+    assert len(there) == 1
     assert seen[1] == allowed
     assert os.sched_getaffinity(0) == allowed

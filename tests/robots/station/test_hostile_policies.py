@@ -62,7 +62,7 @@ def rig(tmp_path_factory):
     task = read_task(REACH)
     authority = Authority(time.monotonic, needs_grant=False)
     children = SandboxedChildren(
-        task, tmp_path_factory.mktemp("work"), memory_bytes=256 << 20, timeout_s=1.0
+        task, tmp_path_factory.mktemp("work"), memory_bytes=128 << 20, timeout_s=2.0
     )
     rig = Rig(task, MujocoDriver(task, 1), children, authority, RandomSeeds())
     yield rig
