@@ -17,12 +17,11 @@ from robots.wire.records import Frozen
 
 Vector = NDArray[np.float64]
 
-# Most changes do little: wide priors over thirty knobs would believe in noise.
-PRIOR_PRIMITIVE = 0.12
-PRIOR_SLOPE = 0.25
-PRIOR_CURVE = 0.4
+PRIOR_PRIMITIVE = 0.2
+PRIOR_SLOPE = 0.5
+PRIOR_CURVE = 0.6
 PRIOR_LEVEL = 1.0
-EPISODE_SPREAD = 0.3
+EPISODE_SPREAD = 0.4
 
 # How far a knob may be moved from the champion in one proposal, in shares of its range.
 REACH = 0.3
