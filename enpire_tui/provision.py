@@ -98,7 +98,9 @@ def process_specs(fleet: Fleet, home: Path) -> list[ProcessSpec]:
     specs += [
         _python(home, f"link-{host}", "enpire_tui.link", str(home), host) for host in fleet.hosts
     ]
-    specs += [station_process(home, each) for each in fleet.station if not each.host]
+    for each in fleet.station:
+        if not each.host:
+            specs += station_processes(home, each)
     specs += [
         _script(home, agent, "enpire-agent", "agents.cli", nice=NICE_AGENT)
         for agent in places.agents_of(fleet).values()
@@ -106,10 +108,17 @@ def process_specs(fleet: Fleet, home: Path) -> list[ProcessSpec]:
     return specs
 
 
-def station_process(home: Path, station: StationEntry) -> ProcessSpec:
-    """How a station daemon is started."""
-    nice = NICE_LOCKSTEP if station.clock == "lockstep" else 0
-    return _script(home, station.name, "enpire-robot", "robots.station.cli", nice=nice)
+def station_processes(home: Path, station: StationEntry) -> list[ProcessSpec]:
+    """How a station daemon is started, and beside it the simulated robot of one in real time."""
+    lockstep = station.clock == "lockstep"
+    nice = NICE_LOCKSTEP if lockstep else 0
+    specs = [_script(home, station.name, "enpire-robot", "robots.station.cli", nice=nice)]
+    if station.driver == "mujoco" and not lockstep:
+        robot = ("--home", str(home), "--name", station.name)
+        specs.append(
+            _python(home, f"robot-{station.name}", "robots.drivers.robot_process", *robot)
+        )
+    return specs
 
 
 def _python(home: Path, name: str, module: str, *arguments: str) -> ProcessSpec:
