@@ -115,9 +115,7 @@ def station_processes(home: Path, station: StationEntry) -> list[ProcessSpec]:
     specs = [_script(home, station.name, "enpire-robot", "robots.station.cli", nice=nice)]
     if station.driver == "mujoco" and not lockstep:
         robot = ("--home", str(home), "--name", station.name)
-        specs.append(
-            _python(home, f"robot-{station.name}", "robots.drivers.robot_process", *robot)
-        )
+        specs.append(_python(home, f"robot-{station.name}", "robots.drivers.robot_process", *robot))
     return specs
 
 

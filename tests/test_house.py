@@ -56,6 +56,8 @@ def test_the_agents_sdk_is_not_a_dependency() -> None:
 
 def test_a_floor_imports_only_floors_below_it() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
 
     assert done.returncode == 0, done.stdout + done.stderr
