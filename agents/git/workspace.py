@@ -29,8 +29,8 @@ from robots.sandbox import (
 )
 from robots.sandbox.spec import MIB, SANDBOX_UID
 
-CLONE = "/work/clone"
-OBJECTS = "/work/objects"
+CLONE = "/git/clone"
+OBJECTS = "/git/objects"
 TIMEOUT_S = 60.0
 CONFLICT_EXIT = 9
 
