@@ -70,6 +70,10 @@ class RunView:
         """Whether there is a run that has not ended."""
         return self.champion is not None and not self.ended
 
+    def is_succeeded(self, commit: str) -> bool:
+        """Whether another champion than this commit reigns."""
+        return self.champion is not None and self.champion.commit != commit
+
     def apply(self, event: AnyEvent) -> None:
         """Take in a row of the supervisor's journal."""
         match event:

@@ -7,6 +7,7 @@ key, what was found there and what to write instead.
 import re
 import tomllib
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -22,6 +23,7 @@ Refuse = Callable[[str, str], "FleetError"]
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 RESERVED = frozenset({"supervisor", "gateway", "operator", "viewer", "keeper", "link"})
+# Any other is the name of an installed entry point.
 BACKENDS = ("search", "anthropic", "openai", "acp")
 CLOCKS = ("lockstep", "realtime")
 # Drivers with which no person can be hurt, so that a built-in policy may hand over.
@@ -140,6 +142,12 @@ class Fleet(Entry, frozen=True):
         return station.agent or self.agent.backend
 
 
+def backends() -> tuple[str, ...]:
+    """Backends that a fleet file may name: the built-in ones, and those installed beside them."""
+    installed = {point.name for point in entry_points(group="enpire.backends")}
+    return (*BACKENDS, *sorted(installed - {*BACKENDS, "none"}))
+
+
 def agent_name(station: str) -> str:
     """Name of a station's agent: `a1` for `s1`, `agent-NAME` for a station of another name."""
     number = station.removeprefix("s")
@@ -213,8 +221,8 @@ def check(fleet: Fleet, source: str) -> Fleet:
     for station in fleet.station:
         _check_station(fleet, station, seen, refuse)
         seen.update((station.name, agent_name(station.name)))
-    if fleet.agent.backend not in BACKENDS:
-        raise refuse("agent.backend", _one_of(fleet.agent.backend, BACKENDS))
+    if fleet.agent.backend not in backends():
+        raise refuse("agent.backend", _one_of(fleet.agent.backend, backends()))
     for name, host in fleet.hosts.items():
         _check_host(name, host, refuse)
     for name, text in fleet.people.items():
@@ -249,8 +257,8 @@ def _check_station(fleet: Fleet, station: StationEntry, seen: set[str], refuse: 
         raise refuse(f"{key}: name", "is there twice; every station needs its own")
     if station.clock not in CLOCKS:
         raise refuse(f"{key}: clock", _one_of(station.clock, CLOCKS))
-    if station.agent and station.agent not in (*BACKENDS, "none"):
-        raise refuse(f"{key}: agent", _one_of(station.agent, (*BACKENDS, "none")))
+    if station.agent and station.agent not in (*backends(), "none"):
+        raise refuse(f"{key}: agent", _one_of(station.agent, (*backends(), "none")))
     if station.host and station.host not in fleet.hosts:
         raise refuse(
             f"{key}: host", f"{station.host!r} is not in the file; add [hosts.{station.host}]"

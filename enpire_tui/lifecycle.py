@@ -22,7 +22,7 @@ from enpire_tui.run_spec import RunSpec, read_spec
 from robots.wire import keeper
 from robots.wire.client import Client, Unreachable
 from robots.wire.clock import SystemClock
-from robots.wire.endpoints import EndpointError, socket_path
+from robots.wire.endpoints import EndpointError, remove_runtime_dir, socket_path
 from robots.wire.processes import ProcessIdentity, is_alive, read_pid_file, send_signal
 from robots.wire.transport import ZmqTransport
 
@@ -83,6 +83,9 @@ def down(home: Path) -> bool:
     found = _end_orphans(home) or found
     if (home / "fleet.toml").exists():
         _stop_hosts(read_fleet(home / "fleet.toml"))
+        with _alone(home):
+            if not running(home):
+                remove_runtime_dir(home)
     return found
 
 

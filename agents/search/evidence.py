@@ -15,7 +15,7 @@ from robots.wire.records import Episode, Frozen, Outcome
 
 TIME_WEIGHT = 0.25
 TIME_SCALE_S = 40.0
-FAILURE_OFFSET = 0.5
+FAILURE_WORTH = 0.5
 
 # Figures of an episode that stand in for a score where the verifier was never asked.
 ESTIMATES = ("score_estimate", "iou_estimate")
@@ -65,12 +65,12 @@ class Comparison(Frozen):
 
 
 def value_of(episode: Episode) -> float:
-    """Worth of one episode: 0.75 to 1 for a success, -0.5 to 0.5 for a failure."""
+    """Worth of one episode: 0.75 to 1 for a success, -0.5 to 0 for a failure."""
     if episode.outcome is Outcome.SUCCESS:
         return 1.0 - TIME_WEIGHT * min(episode.robot_s / TIME_SCALE_S, 1.0)
     found = [episode.figures[name] for name in ESTIMATES if name in episode.figures]
     score = found[0] if found else episode.score or 0.0
-    return min(max(score, 0.0), 1.0) - FAILURE_OFFSET
+    return FAILURE_WORTH * (min(max(score, 0.0), 1.0) - 1.0)
 
 
 def trial_of(episodes: Sequence[Episode]) -> Trial:

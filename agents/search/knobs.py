@@ -20,7 +20,7 @@ class KnobRefused(ValueError):
 
 
 class Knob(Frozen):
-    """One knob: a number with a range, or a choice."""
+    """One knob: a number with a range, or a choice; its tags name failures it has to do with."""
 
     name: str
     value: Value
@@ -29,6 +29,7 @@ class Knob(Frozen):
     log: bool = False
     integer: bool = False
     choices: tuple[Value, ...] = ()
+    tags: tuple[str, ...] = ()
 
     @property
     def numeric(self) -> bool:
@@ -116,7 +117,13 @@ def _read_knob(name: str, fields: object) -> Knob:
         high=float(cast("float", high)),
         log=table.get("scale") == "log" and float(cast("float", low)) > 0,
         integer=table.get("integer") is True,
+        tags=_tags(table.get("tags")),
     )
+
+
+def _tags(found: object) -> tuple[str, ...]:
+    items = cast("list[object]", found) if isinstance(found, list) else []
+    return tuple(item for item in items if isinstance(item, str))
 
 
 def _is_number(value: object) -> bool:

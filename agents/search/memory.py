@@ -23,7 +23,6 @@ def begun(state: SearchState, lane: str, plan: Plan | None) -> SearchState:
     tried = (*state.tried.get(plan.base, ()), plan.arm)
     return msgspec.structs.replace(
         state,
-        modelled=plan.data if plan.arm.startswith("model:") else state.modelled,
         number=int(plan.idea_id.rpartition("-")[2]),
         lanes={**state.lanes, lane: plan},
         tried={**state.tried, plan.base: tried},
@@ -77,6 +76,9 @@ def learned(state: SearchState, run: RunView, champion: Champion | None) -> Sear
         for idea_id, standing in run.ideas.items()
         if standing.decision in FINAL_DECISIONS and idea_id not in known
     ]
+    if champion is not None and champion.commit != state.champion:
+        # What the model has left to say depends on where it stands.
+        state = msgspec.structs.replace(state, champion=champion.commit, modelled=0)
     if not fresh:
         return state
     credit, handed = state.credit, dict(state.handed)

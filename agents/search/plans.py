@@ -8,16 +8,31 @@ import msgspec
 import numpy as np
 
 from agents.search import operators, surveys
-from agents.search.evidence import Trial
+from agents.search.evidence import Trial, share_of_tags
 from agents.search.knobs import Knob, read_knobs
 from agents.search.numeric import Tuner, ranked_values
 from agents.search.state import Carry, Plan
-from agents.search.trials import BLOCKS, TrialResult, compare_on_blocks, conclude, drop, open_idea
+from agents.search.trials import (
+    BLOCKS,
+    SUCCEEDED,
+    TrialResult,
+    compare_on_blocks,
+    conclude,
+    drop,
+    open_idea,
+    wanted_gain,
+)
 from agents.search.workbench import MODEL, SURVEY, SURVEY_VARIANTS, Bench, together
 from agents.tools import calls as t
 from agents.tools.toolbox import Toolbox
 
-SURVEY_SEEDS = 4
+SURVEY_SEEDS = 2
+# Gain of an episode from which a part of the model's proposal is worth a trial.
+LEAST_GAIN = 0.03
+# One change an idea teaches most; of a champion that is good already, a single gain is too small to
+# be shown, so that several go together.
+BUNDLE_FROM = 0.75
+BUNDLE = 3
 
 TUNE_POPULATION = 6
 TUNE_SEEDS = 5
@@ -72,7 +87,7 @@ async def prepared(plan: Plan, bench: Bench) -> Plan:
     """A plan with all that its choice depended on, so that a restart chooses the same.
 
     Raises:
-        ToolRefused: Every part of the model's proposal is claimed by others.
+        ToolRefused: What the model would change is claimed already, or gains too little.
     """
     if plan.arm not in (MODEL, SURVEY):
         return plan
@@ -83,11 +98,15 @@ async def prepared(plan: Plan, bench: Bench) -> Plan:
     model = surveys.model_of(base, await bench.population(plan))
     champion = surveys.variant_of(base)
     run = bench.tools.desk.run
-    for part, proposed in enumerate(surveys.alternatives(model.best(champion), champion)):
+    least = min(LEAST_GAIN, wanted_gain(bench.references.get(plan.base, Trial())))
+    size = BUNDLE if run.champion is not None and run.champion.rate >= BUNDLE_FROM else 1
+    for part, proposed in enumerate(surveys.alternatives(model.best(champion), champion, size)):
         mark = operators.mark(surveys.signs(proposed, model), plan.base)
+        if proposed.gain < least:
+            break
         if not run.same_trial(mark, plan.idea_id):
-            return msgspec.structs.replace(plan, part=part)
-    raise t.ToolRefused("duplicate: every part of the model's proposal is claimed")
+            return msgspec.structs.replace(plan, part=part, size=size)
+    raise t.ToolRefused("nothing: what the model would change is claimed or gains too little")
 
 
 async def survey(plan: Plan, tools: Toolbox, bench: Bench) -> TrialResult:
@@ -96,6 +115,8 @@ async def survey(plan: Plan, tools: Toolbox, bench: Bench) -> TrialResult:
     await open_idea(plan, tools, bench, "")
     space = surveys.space_of(base)
     known = await bench.population(plan)
+    seen = await bench.reference(plan, 0, SURVEY_VARIANTS)
+    failures = share_of_tags(seen.tags, seen.failure)
 
     def mix() -> list[tuple[dict[str, bytes], tuple[int, ...]]]:
         model = surveys.model_of(base, known)
@@ -103,7 +124,7 @@ async def survey(plan: Plan, tools: Toolbox, bench: Bench) -> TrialResult:
         rng = np.random.default_rng(plan.seed)
         mixtures: list[tuple[dict[str, bytes], tuple[int, ...]]] = []
         for _ in range(SURVEY_VARIANTS):
-            proposed = model.vary(champion, rng)
+            proposed = model.vary(champion, rng, failures)
             seeds = tuple(int(seed) for seed in rng.integers(2**31, size=SURVEY_SEEDS))
             mixtures.append((surveys.files_of(proposed, base, original, space), seeds))
         return mixtures
@@ -137,7 +158,7 @@ async def propose_from_model(plan: Plan, tools: Toolbox, bench: Bench) -> TrialR
     space = surveys.space_of(base)
     model = surveys.model_of(base, await bench.population(plan))
     champion = surveys.variant_of(base)
-    parts = surveys.alternatives(model.best(champion), champion)
+    parts = surveys.alternatives(model.best(champion), champion, plan.size)
     if plan.part >= len(parts):
         raise t.ToolRefused("nothing: the model would change nothing more")
     proposed = parts[plan.part]
@@ -175,6 +196,8 @@ async def tune(plan: Plan, tools: Toolbox, bench: Bench) -> TrialResult:
         )
         minutes += sum(trial.robot_s for trial in trials) / 60
         tuner.tell(ranked_values([trial.values for trial in trials], seeds))
+        if tools.desk.run.is_succeeded(plan.base):
+            return drop(plan, tools, TrialResult(minutes=minutes), SUCCEEDED)
     files = operators.transplant(tuner.centre(), base)
     if files == base:
         return drop(plan, tools, TrialResult(minutes=minutes), "the centre did not move")

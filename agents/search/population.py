@@ -9,6 +9,7 @@ and a proposal is made from the mean.
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,16 +19,17 @@ from robots.wire.records import Frozen
 Vector = NDArray[np.float64]
 
 PRIOR_PRIMITIVE = 0.2
-PRIOR_SLOPE = 0.5
-PRIOR_CURVE = 0.6
+PRIOR_SLOPE = 1.5
+PRIOR_CURVE = 2.0
 PRIOR_LEVEL = 1.0
-EPISODE_SPREAD = 0.4
+EPISODE_SPREAD = 0.5
 
 # How far a knob may be moved from the champion in one proposal, in shares of its range.
-REACH = 0.3
-# Chance that a draw lets a primitive, or a knob, leave the champion's state.
-FREE_PRIMITIVE = 0.5
-FREE_KNOB = 0.4
+REACH = 0.12
+# Chance that a draw lets a primitive, or a knob, leave the champion's state: what claims to cure the
+# failures that are seen is tried the more often. Many changes at once would break any policy.
+FREE = 0.1
+FREE_CURE = 0.35
 # What moving a knob by its whole range must promise, so that a proposal leaves alone what is idle.
 IDLE_GAIN = 0.004
 
@@ -77,11 +79,13 @@ class Space(Frozen):
         conflicts: Pairs of which a policy carries at most one.
         knobs: Every numeric knob, of the recipe and of primitives, at the champion's value or at
             its primitive's own.
+        tags: Failure tags that a primitive or a knob claims to have to do with, by name.
     """
 
     primitives: dict[str, tuple[str, ...]]
     conflicts: tuple[tuple[str, str], ...]
     knobs: dict[str, Knob]
+    tags: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict[str, tuple[str, ...]])
 
     def owner(self, knob: str) -> str:
         """The primitive that brings a knob, "" for one of the recipe's own."""
@@ -108,10 +112,24 @@ class Model:
         """Weights from the posterior."""
         return self.mean + self._factor @ rng.standard_normal(len(self.mean))
 
-    def vary(self, champion: Variant, rng: np.random.Generator) -> Proposed:
-        """A variant to explore: the best of a draw, with only some of the champion set free."""
-        free = {name for name in self._space.primitives if rng.random() < FREE_PRIMITIVE}
-        free |= {name for name in self._space.knobs if rng.random() < FREE_KNOB}
+    def vary(
+        self, champion: Variant, rng: np.random.Generator, failures: Mapping[str, float]
+    ) -> Proposed:
+        """A variant to explore: the best of a draw, with only some of the champion set free.
+
+        Args:
+            champion: What is varied.
+            rng: Of the draw.
+            failures: Share of the champion's failures that carry each tag.
+        """
+
+        def is_free(name: str) -> bool:
+            share = max(
+                (failures.get(tag, 0.0) for tag in self._space.tags.get(name, ())), default=0
+            )
+            return rng.random() < FREE + FREE_CURE * share
+
+        free = {name for name in (*self._space.primitives, *self._space.knobs) if is_free(name)}
         return self._best(champion, self.draw(rng), free)
 
     def best(self, champion: Variant) -> Proposed:

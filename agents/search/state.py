@@ -19,6 +19,7 @@ class Plan(Frozen):
         data: Explored batches that the plan's model knows: those that had ended when it began.
         peers: Commits of peers' surveys that the plan's model knows as well.
         part: Which part of the model's proposal this is.
+        size: Changes that make up a part.
     """
 
     idea_id: str
@@ -29,6 +30,7 @@ class Plan(Frozen):
     data: int = 0
     peers: tuple[str, ...] = ()
     part: int = 0
+    size: int = 1
 
 
 class Handed(Frozen):
@@ -68,7 +70,8 @@ class SearchState(Frozen):
         callers: Idea and number of the batch that measures a base on a block of seeds.
         carries: Numeric findings that came too late for their champion, by idea.
         handed: Ideas whose decision is awaited, by id.
-        modelled: Explored batches that the last proposal of the model knew.
+        modelled: Explored batches that the model knew when it had nothing more to propose.
+        champion: Commit that it was asked about.
         credited: Decisions that were already learned from, peers' as well.
     """
 
@@ -86,4 +89,5 @@ class SearchState(Frozen):
     carries: dict[str, Carry] = msgspec.field(default_factory=dict[str, Carry])
     handed: dict[str, Handed] = msgspec.field(default_factory=dict[str, Handed])
     modelled: int = 0
+    champion: str = ""
     credited: tuple[str, ...] = ()

@@ -12,8 +12,6 @@ from agents.search.population import Change, Model, Proposed, Space, Variant
 from agents.view import BatchView
 from robots.wire.records import Outcome
 
-# Parts of one proposal: an idea of many parts teaches little when it fails.
-MOST_CHANGES = 1
 # What one shared variant may claim to have run.
 MOST_VALUES = 64
 SURVEY_PATH = "notes/survey.json"
@@ -36,6 +34,7 @@ def space_of(files: Mapping[str, bytes]) -> Space:
                     high=own.high,
                     log=own.scale == "log",
                     integer=own.integer,
+                    tags=primitive.tags,
                 )
     return Space(
         primitives={item.name: tuple(item.knobs) for item in library},
@@ -46,6 +45,8 @@ def space_of(files: Mapping[str, bytes]) -> Space:
             if one.name < other.name and primitives.conflicts(one, other)
         ),
         knobs=knobs,
+        tags={item.name: item.tags for item in library}
+        | {name: knob.tags for name, knob in knobs.items()},
     )
 
 
@@ -98,12 +99,12 @@ def _is_sound(variant: Variant) -> bool:
     return places and values and len(variant.values) <= MOST_VALUES
 
 
-def alternatives(proposed: Proposed, champion: Variant) -> list[Proposed]:
-    """A proposal in parts, the most promising first: agents of like mind then share the work."""
-    parts = [
-        proposed.changes[at : at + MOST_CHANGES]
-        for at in range(0, ALTERNATIVES * MOST_CHANGES, MOST_CHANGES)
-    ]
+def alternatives(proposed: Proposed, champion: Variant, size: int) -> list[Proposed]:
+    """A proposal in parts of `size` changes, the most promising first.
+
+    Agents of like mind then share the work.
+    """
+    parts = [proposed.changes[at : at + size] for at in range(0, ALTERNATIVES * size, size)]
     return [_part(proposed, champion, part) for part in parts if part]
 
 

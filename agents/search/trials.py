@@ -16,13 +16,16 @@ from agents.tools.toolbox import Toolbox
 from robots.wire.records import Frozen
 
 BLOCKS = 3
+SUCCEEDED = "its champion was succeeded meanwhile"
 DROP_SURE = 0.20
 HAND_IN_SURE = 0.85
 LAST_SURE = 0.75
 EARLY_SURE = 0.97
 HAND_IN_GAIN = 0.04
+# Near the top, gains are too small for a trial of this size: likely is enough, and screens decide.
 NEAR_TOP = 0.85
-NEAR_TOP_GAIN = 0.01
+NEAR_TOP_GAIN = 0.005
+NEAR_TOP_SURE = 0.60
 
 
 class TrialResult(Frozen):
@@ -63,6 +66,9 @@ async def compare_on_blocks(
         said = compare(seen, change)
         if said.sure < DROP_SURE or (said.sure >= EARLY_SURE and said.gain >= 2 * HAND_IN_GAIN):
             break
+        if bench.tools.desk.run.is_succeeded(plan.base):
+            # The next champion asks for other trials; what was seen so far may carry over.
+            break
         if block > 0 and said.sure >= HAND_IN_SURE and said.gain >= wanted_gain(seen):
             break
     return TrialResult(gain=said.gain, sure=said.sure, minutes=change.robot_s / 60)
@@ -73,20 +79,25 @@ def wanted_gain(base: Trial) -> float:
     return NEAR_TOP_GAIN if base.rate >= NEAR_TOP else HAND_IN_GAIN
 
 
+def wanted_sure(base: Trial) -> float:
+    """How likely a change must be better, once all its blocks are run, to be worth them."""
+    return NEAR_TOP_SURE if base.rate >= NEAR_TOP else LAST_SURE
+
+
 async def conclude(
     plan: Plan, tools: Toolbox, bench: Bench, files: dict[str, bytes], result: TrialResult
 ) -> TrialResult:
     """Hand a change in, or give it up."""
     base = bench.references.get(plan.base, Trial())
     said = f"gain {result.gain:+.3f} an episode, {result.sure:.0%} sure"
-    if result.sure < LAST_SURE or result.gain < wanted_gain(base):
+    if result.sure < wanted_sure(base) or result.gain < wanted_gain(base):
         return drop(plan, tools, result, said)
     champion = tools.desk.run.champion
     if champion is not None and champion.commit != plan.base:
         # Another champion came meanwhile: what was found is tried on it, as an idea of its own.
         drop(plan, tools, result, f"{said}, but over a champion that was succeeded")
         values = operators.changed_knobs(await bench.recipe(plan.base), files)
-        late = values if plan.arm.startswith(("tune:", "carry:")) else {}
+        late = values if plan.arm.startswith(("tune:", "carry:", "model:")) else {}
         return msgspec.structs.replace(result, values=late)
     tools.desk.say("agent", f"{plan.arm}: {said}; it is handed in", plan.idea_id)
     await tools.call(t.Commit(idea_id=plan.idea_id, base=plan.base, files=files))

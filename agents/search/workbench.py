@@ -22,6 +22,10 @@ TUNE = "tune:cmaes"
 SURVEY = "survey:mixtures"
 MODEL = "model:mean"
 BROAD = (TUNE, SURVEY, MODEL)
+# What one lane does while the other tries single changes.
+WHOLE_LANE = (TUNE, SURVEY)
+# Of the single changes, those that follow the model while it has one to propose.
+MODEL_SHARE = 0.75
 
 BLOCK = 8
 SURVEY_VARIANTS = 12
@@ -177,19 +181,30 @@ class Bench:
         arms += self._model_arms(state, files)
         if full:
             arms = [arm for arm in arms if arm.name == SURVEY]
-        preferred = [arm for arm in arms if (arm.name in BROAD) == broad] or arms
+        if broad or len(self.tools.desk.bench.explored()) < SURVEY_VARIANTS:
+            preferred = [arm for arm in arms if arm.name in BROAD]
+        else:
+            preferred = [arm for arm in arms if arm.name not in WHOLE_LANE]
+            informed = [arm for arm in preferred if arm.name == MODEL]
+            if informed and rng.random() < MODEL_SHARE:
+                preferred = informed
+        # What was good for the champion before comes first: it was found already.
+        late = [arm for arm in arms if arm.name.startswith("carry:")]
+        preferred = late or preferred or arms
         chosen = choose(state.credit, preferred, self.tags(champion.commit), rng)
         return chosen.name if chosen else None
 
     def _model_arms(self, state: SearchState, files: Mapping[str, bytes]) -> list[Arm]:
-        """A survey while little is known, a proposal once there is something new to propose."""
+        """A proposal of the model while it has one, else a survey, from which it learns more."""
         busy = {plan.arm for plan in state.lanes.values()}
         explored = len(self.tools.desk.bench.explored())
         space = surveys.space_of(files)
-        if not busy.isdisjoint({SURVEY, MODEL}) or not (space.primitives or space.knobs):
+        if not (space.primitives or space.knobs):
             return []
         if explored - state.modelled >= SURVEY_VARIANTS:
             return [Arm(name=MODEL, prior_gain=operators.MODEL_GAIN, minutes=MODEL_MINUTES)]
+        if SURVEY in busy and explored >= SURVEY_VARIANTS:
+            return []
         return [Arm(name=SURVEY, prior_gain=operators.SURVEY_GAIN, minutes=SURVEY_MINUTES)]
 
 

@@ -109,10 +109,12 @@ def next_demand(
             return Demand(idea_id=candidate.idea_id, stage=PROMOTE, episodes=size)
     screening = [each for each in state.candidates.values() if each.phase == SCREENING]
     for candidate in sorted(screening, key=lambda each: (-each.screen.episodes, each.order)):
-        if not out.get((candidate.idea_id, SCREEN), 0):
-            due = max(rule.screen_episodes - candidate.screen.episodes, LEAST_BATCH)
-            size = min(rule.screen_batch, due)
-            return Demand(idea_id=candidate.idea_id, stage=SCREEN, episodes=size)
+        # Up to the next look, in small batches, so that several stations bring it nearer.
+        looks = candidate.screen.episodes // rule.screen_batch + 1
+        upto = min(looks * rule.screen_batch, rule.screen_episodes)
+        due = upto - candidate.screen.episodes - out.get((candidate.idea_id, SCREEN), 0)
+        if due > 0:
+            return Demand(idea_id=candidate.idea_id, stage=SCREEN, episodes=LEAST_BATCH)
     due = rule.champion_episodes - pooled.episodes - champion_out
     if idle and due > 0:
         return _measure(state.champion, due, rule)

@@ -52,6 +52,7 @@ class Rule(Frozen):
         extend_rate: Champion's rate from which a look may be followed by another: there gains
             are small and 100 episodes cannot show them.
         hopeless: Promotion stops when the predicted chance of adoption at the next look is lower.
+        hopeless_from: Fresh episodes before that is asked.
         gate_failures: Near the top, a candidate with no more failures is never hopeless.
         champion_episodes: The champion is re-measured up to so many pooled episodes.
         champion_least: Nothing is judged against a champion with fewer pooled episodes.
@@ -61,12 +62,13 @@ class Rule(Frozen):
     screen_episodes: int = 20
     screen_futile: float = 0.35
     screen_pass: float = 0.70
-    promote_batch: int = 20
+    promote_batch: int = 10
     promote_looks: tuple[int, ...] = (100, 200, 300)
     adopt: tuple[float, ...] = (0.95, 0.965, 0.965)
     extend: float = 0.60
     extend_rate: float = 0.90
     hopeless: float = 0.10
+    hopeless_from: int = 20
     gate_failures: int = 2
     champion_episodes: int = 160
     champion_least: int = 60
@@ -209,7 +211,7 @@ def judge_promotion(promote: Tally, champion: Tally, rule: Rule = DEFAULT_RULE) 
             return _judged(Verdict.ADOPT, 0, chance, said)
         if not top or coming == len(looks) or chance < rule.extend:
             return _judged(Verdict.DISCARD, 0, chance, f"not better: {said}")
-    if promote.episodes >= rule.promote_batch and _hopeless(promote, champion, coming, rule):
+    if promote.episodes >= rule.hopeless_from and _hopeless(promote, champion, coming, rule):
         return _judged(Verdict.DISCARD, 0, chance, f"hopeless: {said}")
     return _judged(Verdict.PROMOTE, looks[coming] - promote.episodes, chance, said)
 

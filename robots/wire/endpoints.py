@@ -8,6 +8,7 @@ and removes the named sockets that an earlier link left behind.
 
 import hashlib
 import os
+import shutil
 import stat
 import sys
 import tempfile
@@ -37,6 +38,11 @@ def runtime_dir(home: Path) -> Path:
     if stat.S_IMODE(found.st_mode) != 0o700:
         folder.chmod(0o700)
     return folder
+
+
+def remove_runtime_dir(home: Path) -> None:
+    """Remove the folder of a home's sockets; only once nothing of that home runs any more."""
+    shutil.rmtree(_place(Path(home).absolute()), ignore_errors=True)
 
 
 def socket_path(home: Path, name: str, kind: str) -> Path:

@@ -16,6 +16,10 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of all structs on the wire: immutable, built by keyword."""
 
 
+class Event(Frozen, tag=True):
+    """Base of all journal rows; the tag is the row's `kind`."""
+
+
 class Purpose(enum.Enum):
     """Why a batch of episodes is run; decides who may choose the seeds and who may see them."""
 

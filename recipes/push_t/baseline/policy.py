@@ -91,7 +91,7 @@ class Policy:
 
     def lengths(self, pose):
         """Push lengths to consider, in metres after contact."""
-        return np.array([0.005, 0.015, 0.045])
+        return np.array([0.002, 0.006, 0.018, 0.05])
 
     def predict(self, pose, points, normals, length):
         """Poses after pushing at `points` along `normals` (block frame) by `length`.
@@ -203,6 +203,6 @@ class Policy:
         yield from self.go(self.goal[:2] + 0.19 * away, self.knobs["travel_speed"])
 
     def wait(self, pose):
-        """Parked until the episode ends."""
-        while True:
-            yield self.aim
+        """Parked for a while; without a verdict, back to work."""
+        yield from self.hold(self.knobs["patience_s"])
+        self.rejected += 1
