@@ -11,6 +11,7 @@ from agents.search import operators, surveys
 from agents.search.evidence import Trial, share_of_tags
 from agents.search.knobs import Knob, read_knobs
 from agents.search.numeric import Tuner, ranked_values
+from agents.search.population import Variant
 from agents.search.state import Carry, Plan
 from agents.search.trials import (
     BLOCKS,
@@ -141,7 +142,7 @@ async def survey(plan: Plan, tools: Toolbox, bench: Bench) -> TrialResult:
         surveys.variant_of(files, tuple(trial.values.values()))
         for (files, _), trial in zip(mixtures, trials, strict=True)
     ]
-    notes = {"survey.json": surveys.write_survey(shared)}
+    notes = surveys.write_survey(plan.idea_id, shared)
     await tools.call(t.Commit(idea_id=plan.idea_id, base=plan.base, files=base, notes=notes))
     values = [value for trial in trials for value in trial.values.values()]
     minutes = sum(trial.robot_s for trial in trials) / 60
@@ -187,6 +188,7 @@ async def tune(plan: Plan, tools: Toolbox, bench: Bench) -> TrialResult:
     await open_idea(plan, tools, bench, "", proposal)
     tuner = Tuner(knobs, plan.seed, TUNE_POPULATION)
     minutes = 0.0
+    seen: list[Variant] = []
     for generation in range(TUNE_GENERATIONS):
         seeds = tuple(rng.randrange(2**31) for _ in range(TUNE_SEEDS))
         variants = [operators.transplant(values, base) for values in tuner.ask()]
@@ -195,6 +197,10 @@ async def tune(plan: Plan, tools: Toolbox, bench: Bench) -> TrialResult:
             [bench.explore(plan, first + at, files, seeds) for at, files in enumerate(variants)]
         )
         minutes += sum(trial.robot_s for trial in trials) / 60
+        seen += [
+            surveys.variant_of(files, tuple(trial.values.values()))
+            for files, trial in zip(variants, trials, strict=True)
+        ]
         tuner.tell(ranked_values([trial.values for trial in trials], seeds))
         if tools.desk.run.is_succeeded(plan.base):
             return drop(plan, tools, TrialResult(minutes=minutes), SUCCEEDED)
@@ -203,7 +209,9 @@ async def tune(plan: Plan, tools: Toolbox, bench: Bench) -> TrialResult:
         return drop(plan, tools, TrialResult(minutes=minutes), "the centre did not move")
     number = TUNE_GENERATIONS * TUNE_POPULATION
     result = await compare_on_blocks(plan, bench, files, CHECK_BLOCKS, number)
-    total = TrialResult(gain=result.gain, sure=result.sure, minutes=result.minutes + minutes)
+    total = msgspec.structs.replace(
+        result, minutes=result.minutes + minutes, seen=(*seen, *result.seen)
+    )
     return await conclude(plan, tools, bench, files, total)
 
 

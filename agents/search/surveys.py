@@ -10,11 +10,12 @@ from agents.search.knobs import Knob, KnobRefused, Value, read_knobs, set_knobs
 from agents.search.operators import POLICY_FILE
 from agents.search.population import Change, Model, Proposed, Space, Variant
 from agents.view import BatchView
-from robots.wire.records import Outcome
+from robots.wire.records import Frozen, Outcome
 
 # What one shared variant may claim to have run.
 MOST_VALUES = 64
-SURVEY_PATH = "notes/survey.json"
+SURVEY_NAME = "survey.json"
+SURVEY_PATH = f"notes/{SURVEY_NAME}"
 ALTERNATIVES = 8
 
 
@@ -79,18 +80,27 @@ def model_of(files: Mapping[str, bytes], variants: Sequence[Variant]) -> Model:
     return Model(space_of(files), variants)
 
 
-def write_survey(variants: Sequence[Variant]) -> bytes:
-    """Variants as the file in which agents share them."""
-    return msgspec.json.format(msgspec.json.encode(variants), indent=1)
+class Survey(Frozen):
+    """What one idea explored, as the file in which agents share it."""
+
+    idea_id: str
+    variants: tuple[Variant, ...]
 
 
-def read_survey(content: bytes) -> list[Variant]:
-    """A peer's variants; a file that is none, or says impossible things, has none."""
+def write_survey(idea_id: str, variants: Sequence[Variant]) -> dict[str, bytes]:
+    """What an idea explored, as notes beside its recipe."""
+    content = msgspec.json.encode(Survey(idea_id=idea_id, variants=tuple(variants)))
+    return {SURVEY_NAME: msgspec.json.format(content, indent=1)}
+
+
+def read_survey(content: bytes) -> Survey | None:
+    """A peer's survey, without variants that say impossible things; None if it is no survey."""
     try:
-        variants = msgspec.json.decode(content, type=list[Variant])
+        found = msgspec.json.decode(content, type=Survey)
     except msgspec.DecodeError:
-        return []
-    return [variant for variant in variants if _is_sound(variant)]
+        return None
+    sound = tuple(variant for variant in found.variants if _is_sound(variant))
+    return msgspec.structs.replace(found, variants=sound)
 
 
 def _is_sound(variant: Variant) -> bool:

@@ -9,7 +9,9 @@ import msgspec
 from agents.search import operators
 from agents.search.evidence import Comparison, Trial, compare, merge
 from agents.search.knobs import Value
+from agents.search.population import Variant
 from agents.search.state import Plan
+from agents.search.surveys import variant_of, write_survey
 from agents.search.workbench import Bench, together
 from agents.tools import calls as t
 from agents.tools.toolbox import Toolbox
@@ -37,6 +39,7 @@ class TrialResult(Frozen):
         minutes: Robot minutes that it took, without the base's own.
         handed: It awaits a decision on sealed episodes.
         values: Good knob values that came too late for their champion.
+        seen: What was explored, for the model of this agent's peers.
     """
 
     gain: float = 0.0
@@ -44,6 +47,7 @@ class TrialResult(Frozen):
     minutes: float = 0.0
     handed: bool = False
     values: dict[str, Value] = msgspec.field(default_factory=dict[str, Value])
+    seen: tuple[Variant, ...] = ()
 
 
 async def compare_on_blocks(
@@ -71,7 +75,8 @@ async def compare_on_blocks(
             break
         if block > 0 and said.sure >= HAND_IN_SURE and said.gain >= wanted_gain(seen):
             break
-    return TrialResult(gain=said.gain, sure=said.sure, minutes=change.robot_s / 60)
+    variant = variant_of(files, tuple(change.values.values()))
+    return TrialResult(gain=said.gain, sure=said.sure, minutes=change.robot_s / 60, seen=(variant,))
 
 
 def wanted_gain(base: Trial) -> float:
@@ -87,20 +92,28 @@ def wanted_sure(base: Trial) -> float:
 async def conclude(
     plan: Plan, tools: Toolbox, bench: Bench, files: dict[str, bytes], result: TrialResult
 ) -> TrialResult:
-    """Hand a change in, or give it up."""
+    """Hand a change in, or give it up; either way its commit tells peers what was explored."""
     base = bench.references.get(plan.base, Trial())
     said = f"gain {result.gain:+.3f} an episode, {result.sure:.0%} sure"
-    if result.sure < wanted_sure(base) or result.gain < wanted_gain(base):
+    good = result.sure >= wanted_sure(base) and result.gain >= wanted_gain(base)
+    late = tools.desk.run.is_succeeded(plan.base)
+    await tools.call(
+        t.Commit(
+            idea_id=plan.idea_id,
+            base=plan.base,
+            files=files,
+            notes=write_survey(plan.idea_id, result.seen),
+        )
+    )
+    if not good:
         return drop(plan, tools, result, said)
-    champion = tools.desk.run.champion
-    if champion is not None and champion.commit != plan.base:
+    if late:
         # Another champion came meanwhile: what was found is tried on it, as an idea of its own.
         drop(plan, tools, result, f"{said}, but over a champion that was succeeded")
         values = operators.changed_knobs(await bench.recipe(plan.base), files)
-        late = values if plan.arm.startswith(("tune:", "carry:", "model:")) else {}
-        return msgspec.structs.replace(result, values=late)
+        carried = values if plan.arm.startswith(("tune:", "carry:", "model:")) else {}
+        return msgspec.structs.replace(result, values=carried)
     tools.desk.say("agent", f"{plan.arm}: {said}; it is handed in", plan.idea_id)
-    await tools.call(t.Commit(idea_id=plan.idea_id, base=plan.base, files=files))
     await tools.call(t.Submit(idea_id=plan.idea_id))
     return TrialResult(gain=result.gain, sure=result.sure, minutes=result.minutes, handed=True)
 

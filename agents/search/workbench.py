@@ -50,7 +50,7 @@ class Bench:
         self._seed = seed
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._base_lock = asyncio.Lock()
-        self._surveys: dict[str, list[Variant]] = {}
+        self._surveys: dict[str, surveys.Survey | None] = {}
         self._recipes: dict[str, dict[str, bytes]] = {}
 
     async def recipe(self, commit: str) -> dict[str, bytes]:
@@ -107,12 +107,9 @@ class Bench:
             return known
 
     async def news_of_peers(self) -> tuple[str, ...]:
-        """Commits of the surveys that peers have shared so far."""
+        """Commits with what peers have shared of their exploration so far."""
         await self._read_surveys()
-        own = f"{self.tools.desk.name}-"
-        ideas = self.tools.desk.log.ideas
-        mine = {work.commit for idea_id, work in ideas.items() if idea_id.startswith(own)}
-        return tuple(sorted(self._surveys.keys() - mine))
+        return tuple(sorted(commit for commit, found in self._surveys.items() if found))
 
     async def population(self, plan: Plan) -> list[Variant]:
         """The explored variants that a plan knows, own and peers'; after a restart awaited.
@@ -129,8 +126,13 @@ class Bench:
         if not self._surveys.keys() >= set(plan.peers):
             await self._read_surveys()
         own = surveys.variants_of(desk.bench.explored(plan.data))
-        shared = [self._surveys.get(commit, []) for commit in plan.peers]
-        return [*own, *(variant for variants in shared for variant in variants)]
+        # A commit carries what its base carried: each idea counts once.
+        shared: dict[str, tuple[Variant, ...]] = {}
+        for commit in plan.peers:
+            found = self._surveys.get(commit)
+            if found is not None and not found.idea_id.startswith(f"{desk.name}-"):
+                shared[found.idea_id] = found.variants
+        return [*own, *(variant for variants in shared.values() for variant in variants)]
 
     async def _read_surveys(self) -> None:
         found = await self.tools.tree.shared(surveys.SURVEY_PATH, self._surveys.keys())

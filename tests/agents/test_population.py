@@ -20,7 +20,7 @@ SPACE = Space(
         "angle": Knob(name="angle", value=0.5, low=0.0, high=1.0),
         "good_knob": Knob(name="good_knob", value=0.5, low=0.0, high=1.0),
     },
-    tags={name: ("late",) for name in ("good", "bad", "rival", "speed", "angle", "good_knob")},
+    tags=dict.fromkeys(("good", "bad", "rival", "speed", "angle", "good_knob"), ("late",)),
 )
 LATE = {"late": 1.0}
 CHAMPION = Variant(primitives=(), places={"speed": 0.3, "angle": 0.5})
@@ -191,21 +191,28 @@ def test_the_stations_journal_is_the_population() -> None:
 
 
 def test_a_survey_is_shared_as_a_file() -> None:
-    variants = explored(4, 3)
+    variants = tuple(explored(4, 3))
+    (content,) = surveys.write_survey("a1-1", variants).values()
 
-    assert surveys.read_survey(surveys.write_survey(variants)) == variants
+    assert surveys.read_survey(content) == surveys.Survey(idea_id="a1-1", variants=variants)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b'{"variants": []}', b"[]"])
+def test_a_peers_file_that_is_no_survey_says_nothing(content: bytes) -> None:
+    assert surveys.read_survey(content) is None
 
 
 @pytest.mark.parametrize(
-    "content",
+    "variant",
     [
-        b"",
-        b"\xff",
-        b'{"variants": []}',
-        b'[{"primitives": [], "places": {"speed": 7.0}, "values": [1.0]}]',
-        b'[{"primitives": [], "places": {}, "values": [1e9]}]',
-        b'[{"primitives": [], "places": {}, "values": [' + b"1.0," * 100 + b"1.0]}]",
+        b'{"primitives": [], "places": {"speed": 7.0}, "values": [1.0]}',
+        b'{"primitives": [], "places": {}, "values": [1e9]}',
+        b'{"primitives": [], "places": {}, "values": [' + b"1.0," * 100 + b"1.0]}",
     ],
 )
-def test_a_peers_file_that_says_impossible_things_says_nothing(content: bytes) -> None:
-    assert surveys.read_survey(content) == []
+def test_a_peers_variant_that_says_impossible_things_is_left_out(variant: bytes) -> None:
+    sound = b'{"primitives": [], "places": {"speed": 0.7}, "values": [1.0]}'
+    survey = surveys.read_survey(b'{"idea_id": "a2-1", "variants": [%b, %b]}' % (variant, sound))
+
+    assert survey is not None
+    assert [each.places for each in survey.variants] == [{"speed": 0.7}]

@@ -90,3 +90,15 @@ def test_agents_are_named_after_their_stations(station, agent):
 @pytest.mark.parametrize(("text", "found"), [("15 min", 900), ("90s", 90), ("1.5 h", 5400)])
 def test_durations_carry_their_unit(text, found):
     assert seconds(text, "key") == found
+
+
+def test_an_installed_backend_may_be_named(tmp_path, monkeypatch):
+    path = tmp_path / "lab.toml"
+    path.write_text('[agent]\nbackend = "asking"\n' + STATION)
+    assert "asking" in refused(tmp_path, path.read_text())
+    info = tmp_path / "site" / "asking-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: asking\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[enpire.backends]\nasking = asking:Asking\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    assert read_fleet(path).agent.backend == "asking"

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from robots.wire.endpoints import runtime_dir
 from robots.wire.processes import is_alive, read_pid_file, send_signal
 from tests.enpire_tui.test_cli import run
 
@@ -34,6 +35,8 @@ def test_up_finds_a_running_fleet_and_down_ends_all_of_it(home):
     identities = [read_pid_file(path) for path in (home / "pids").iterdir()]
     assert run("down", home=home).returncode == 0
     assert not any(is_alive(each) for each in identities if each is not None)
+    assert not list(runtime_dir(home).iterdir()), "sockets were left behind"
+    runtime_dir(home).rmdir()
 
 
 def test_a_daemon_that_cannot_start_takes_everything_down_and_says_why(home):
