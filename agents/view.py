@@ -21,6 +21,10 @@ BASELINE = "baseline"
 FINAL_DECISIONS = ("adopted", "discarded")
 
 
+# Stage of batches that measure a champion.
+MEASURE = "measure"
+
+
 class Champion(Frozen):
     """The best confirmed commit, with its fresh evidence."""
 
@@ -62,6 +66,7 @@ class RunView:
         self.ended = ""
         self.champion: Champion | None = None
         self.ideas: dict[str, Standing] = {}
+        self.reigned: dict[str, Champion] = {}
         self.events: list[AnyEvent] = []
         self._marks: dict[str, str] = {}
 
@@ -88,6 +93,7 @@ class RunView:
                     rate=event.rate,
                     interval=event.interval,
                 )
+                self.reigned[event.idea_id] = self.champion
             case RunEnded():
                 self.ended = event.outcome
             case IdeaProposed() | CandidateQueued() | BatchCounted() | CandidateDecided():
@@ -103,6 +109,7 @@ class RunView:
         self.run_id, self.task, self.ended = run_id, task, ""
         self.champion = Champion(idea_id=BASELINE, commit=baseline_commit)
         self.ideas.clear()
+        self.reigned.clear()
         self.events.clear()
         self._marks.clear()
 
@@ -114,6 +121,17 @@ class RunView:
         """The other idea that already is this trial, "" if none is."""
         known_id = self._marks.get(fingerprint, "")
         return known_id if known_id != idea_id else ""
+
+    def _measure(self, event: BatchCounted) -> None:
+        """The champion was measured again, or the baseline at all."""
+        known = self.champion
+        if known is None or known.idea_id != event.idea_id or event.stage != MEASURE or event.void:
+            return
+        success = known.success + event.counts.success
+        episodes = known.episodes + event.counts.success + event.counts.failure
+        rate = success / max(episodes, 1)
+        self.champion = replace(known, success=success, episodes=episodes, rate=rate)
+        self.reigned[known.idea_id] = self.champion
 
     def _apply_idea(
         self, event: IdeaProposed | CandidateQueued | BatchCounted | CandidateDecided
@@ -127,6 +145,8 @@ class RunView:
                 idea=event.idea, fingerprint=event.fingerprint, queued=queued
             )
             return
+        if isinstance(event, BatchCounted):
+            self._measure(event)
         standing = self.ideas.get(event.idea_id)
         if standing is None:
             return

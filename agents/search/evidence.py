@@ -17,6 +17,10 @@ TIME_WEIGHT = 0.25
 TIME_SCALE_S = 40.0
 FAILURE_WORTH = 0.5
 
+# What a success and a failure of a base are worth before any of its own was seen.
+WORTH_SUCCESS = 0.87
+WORTH_FAILURE = -0.15
+
 # Figures of an episode that stand in for a score where the verifier was never asked.
 ESTIMATES = ("score_estimate", "iou_estimate")
 
@@ -48,6 +52,18 @@ class Trial(Frozen):
     def mean(self) -> float:
         """Mean value of an episode, 0 of nothing."""
         return sum(self.values.values()) / len(self.values) if self.values else 0.0
+
+
+class Record(Frozen):
+    """Sealed episodes of a champion, as the run's journal tells them."""
+
+    success: int
+    episodes: int
+
+    @property
+    def rate(self) -> float:
+        """Share of successes."""
+        return self.success / max(self.episodes, 1)
 
 
 class Comparison(Frozen):
@@ -116,6 +132,34 @@ def compare(base: Trial, change: Trial) -> Comparison:
             / math.sqrt(max(len(change.values), 1)),
         )
     return Comparison(gain=gain, sure=_normal(gain / max(error, 1e-6)), paired=len(seeds))
+
+
+def compare_with_record(base: Trial, change: Trial, record: Record) -> Comparison:
+    """A change against a base whose rate many sealed episodes have told.
+
+    A few episodes of the base, lucky or not, would else be the measure of every change tried on it.
+    Seeds pair badly here: the first different push makes another episode.
+
+    Args:
+        base: The base's own exploration: what its successes and failures are worth.
+        change: The change's exploration.
+        record: Sealed episodes of the base.
+    """
+    worth_success = _mean([each for each in base.values.values() if each > 0.5], WORTH_SUCCESS)
+    worth_failure = _mean([each for each in base.values.values() if each <= 0.5], WORTH_FAILURE)
+    rate = (record.success + 0.5) / (record.episodes + 1.0)
+    told = rate * worth_success + (1.0 - rate) * worth_failure
+    count = record.episodes + len(base.values)
+    mean = (told * record.episodes + base.mean * len(base.values)) / count
+    spread = math.sqrt(rate * (1.0 - rate)) * (worth_success - worth_failure)
+    own = _spread(list(change.values.values()), change.mean) / math.sqrt(max(len(change.values), 1))
+    gain = change.mean - mean
+    sure = _normal(gain / max(math.hypot(spread / math.sqrt(count), own), 1e-6))
+    return Comparison(gain=gain, sure=sure, paired=0)
+
+
+def _mean(values: Sequence[float], default: float) -> float:
+    return sum(values) / len(values) if values else default
 
 
 def share_of_tags(tags: Mapping[str, int], failures: int) -> dict[str, float]:

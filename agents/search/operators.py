@@ -30,7 +30,8 @@ INSERT_GAIN = 0.06
 SWITCH_GAIN = 0.02
 REMOVE_GAIN = -0.02
 TUNE_GAIN = 0.06
-ADOPT_GAIN = 0.10
+ADOPT_GAIN = 0.20
+ADOPT_SHARE = 0.7
 MODEL_GAIN = 0.25
 SURVEY_GAIN = 0.3
 STRUCTURAL_MINUTES = 8.0
@@ -85,18 +86,23 @@ def _arm(name: str, gain: float, tags: tuple[str, ...] = ()) -> Arm:
 
 
 def adoption_arms(run: RunView, champion: Champion, taken: Collection[str]) -> list[Arm]:
-    """Ideas of the run that were better than the champion of their day and are not in this one."""
+    """Ideas that were better than the champion they changed, and were outrun by another.
+
+    Two good ideas at once are both measured against whichever is adopted first; the other is not
+    in it, and may add to it.
+    """
     arms: list[Arm] = []
     for idea_id, standing in run.ideas.items():
         name = f"adopt:{idea_id}"
         measured = standing.decision == "discarded" and standing.episodes >= ADOPT_EPISODES
+        changed = run.reigned.get(standing.idea.parent)
         # On the base that it changed already it would be the same trial again.
         again = standing.idea.parent == champion.idea_id
-        if not measured or not standing.idea.commit or name in taken or again:
+        if not measured or not standing.idea.commit or name in taken or again or changed is None:
             continue
-        gain = standing.success / standing.episodes - standing.champion_rate
+        gain = standing.success / standing.episodes - changed.rate
         if gain > 0 and not run.same_trial(mark(name, champion.commit), ""):
-            arms.append(_arm(name, min(0.7 * gain + 0.03, ADOPT_GAIN)))
+            arms.append(_arm(name, min(ADOPT_SHARE * gain, ADOPT_GAIN)))
     return arms
 
 

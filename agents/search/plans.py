@@ -21,7 +21,7 @@ from agents.search.trials import (
     conclude,
     drop,
     open_idea,
-    wanted_gain,
+    wanted,
 )
 from agents.search.workbench import MODEL, SURVEY, SURVEY_VARIANTS, Bench, together
 from agents.tools import calls as t
@@ -99,7 +99,7 @@ async def prepared(plan: Plan, bench: Bench) -> Plan:
     model = surveys.model_of(base, await bench.population(plan))
     champion = surveys.variant_of(base)
     run = bench.tools.desk.run
-    least = min(LEAST_GAIN, wanted_gain(bench.references.get(plan.base, Trial())))
+    least = min(LEAST_GAIN, wanted(plan, bench)[0])
     size = BUNDLE if run.champion is not None and run.champion.rate >= BUNDLE_FROM else 1
     for part, proposed in enumerate(surveys.alternatives(model.best(champion), champion, size)):
         mark = operators.mark(surveys.signs(proposed, model), plan.base)

@@ -1,13 +1,14 @@
 """Trials: an idea explored against its base, block by block, until it is clear enough.
 
-Champion and change run the same seeds on the same station. A trial stops early when the change is
-likely worse, is handed in when it is likely better by enough, and else leaves a promise to combine.
+A change is measured against the champion's sealed record, or where there is none yet, on the seeds
+that the champion runs too. A trial stops early when the change is likely worse, is handed in when it
+is likely better by enough, and else leaves a promise to combine.
 """
 
 import msgspec
 
 from agents.search import operators
-from agents.search.evidence import Comparison, Trial, compare, merge
+from agents.search.evidence import Comparison, Trial, compare, compare_with_record, merge
 from agents.search.knobs import Value
 from agents.search.population import Variant
 from agents.search.state import Plan
@@ -24,7 +25,6 @@ HAND_IN_SURE = 0.85
 LAST_SURE = 0.75
 EARLY_SURE = 0.97
 HAND_IN_GAIN = 0.04
-# Near the top, gains are too small for a trial of this size: likely is enough, and screens decide.
 NEAR_TOP = 0.85
 NEAR_TOP_GAIN = 0.005
 NEAR_TOP_SURE = 0.60
@@ -60,42 +60,42 @@ async def compare_on_blocks(
     change, seen, said = Trial(), Trial(), Comparison(gain=0.0, sure=0.5, paired=0)
     for block in range(blocks):
         seeds = bench.seeds(plan.base, block)
-        seen, ours = await together(
-            [
-                bench.reference(plan, block, number + 2 * block + 1),
-                bench.explore(plan, number + 2 * block, files, seeds),
-            ]
-        )
+        work = [bench.explore(plan, number + 2 * block, files, seeds)]
+        record = bench.record(plan.base)
+        if record is None or block == 0:
+            work.append(bench.reference(plan, block, number + 2 * block + 1))
+        ours, *base = await together(work)
+        seen = base[0] if base else seen
         change = merge(change, ours)
-        said = compare(seen, change)
+        said = compare_with_record(seen, change, record) if record else compare(seen, change)
         if said.sure < DROP_SURE or (said.sure >= EARLY_SURE and said.gain >= 2 * HAND_IN_GAIN):
             break
         if bench.tools.desk.run.is_succeeded(plan.base):
             # The next champion asks for other trials; what was seen so far may carry over.
             break
-        if block > 0 and said.sure >= HAND_IN_SURE and said.gain >= wanted_gain(seen):
+        if block > 0 and said.sure >= HAND_IN_SURE and said.gain >= wanted(plan, bench)[0]:
             break
     variant = variant_of(files, tuple(change.values.values()))
     return TrialResult(gain=said.gain, sure=said.sure, minutes=change.robot_s / 60, seen=(variant,))
 
 
-def wanted_gain(base: Trial) -> float:
-    """Gain from which a change is worth sealed episodes; near the top gains are small."""
-    return NEAR_TOP_GAIN if base.rate >= NEAR_TOP else HAND_IN_GAIN
+def wanted(plan: Plan, bench: Bench) -> tuple[float, float]:
+    """Gain from which a change is worth sealed episodes, and how likely it must be better.
 
-
-def wanted_sure(base: Trial) -> float:
-    """How likely a change must be better, once all its blocks are run, to be worth them."""
-    return NEAR_TOP_SURE if base.rate >= NEAR_TOP else LAST_SURE
+    Near the top gains are small, and likely is enough: screens decide.
+    """
+    record = bench.record(plan.base)
+    rate = record.rate if record else bench.references.get(plan.base, Trial()).rate
+    return (NEAR_TOP_GAIN, NEAR_TOP_SURE) if rate >= NEAR_TOP else (HAND_IN_GAIN, LAST_SURE)
 
 
 async def conclude(
     plan: Plan, tools: Toolbox, bench: Bench, files: dict[str, bytes], result: TrialResult
 ) -> TrialResult:
     """Hand a change in, or give it up; either way its commit tells peers what was explored."""
-    base = bench.references.get(plan.base, Trial())
+    least_gain, least_sure = wanted(plan, bench)
     said = f"gain {result.gain:+.3f} an episode, {result.sure:.0%} sure"
-    good = result.sure >= wanted_sure(base) and result.gain >= wanted_gain(base)
+    good = result.sure >= least_sure and result.gain >= least_gain
     late = tools.desk.run.is_succeeded(plan.base)
     await tools.call(
         t.Commit(

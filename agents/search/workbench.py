@@ -9,7 +9,7 @@ import msgspec
 
 from agents.search import operators, surveys
 from agents.search.credit import Arm, choose
-from agents.search.evidence import Trial, merge, share_of_tags, trial_of
+from agents.search.evidence import Record, Trial, merge, share_of_tags, trial_of
 from agents.search.knobs import read_knobs
 from agents.search.numeric import MIN_KNOBS
 from agents.search.population import Variant
@@ -26,6 +26,8 @@ BROAD = (TUNE, SURVEY, MODEL)
 WHOLE_LANE = (TUNE, SURVEY)
 # Of the single changes, those that follow the model while it has one to propose.
 MODEL_SHARE = 0.75
+# Expected gain from which a finding that came too late goes before everything else.
+LATE_GAIN = 0.04
 
 BLOCK = 8
 SURVEY_VARIANTS = 12
@@ -105,6 +107,13 @@ class Bench:
                 self.references[plan.base] = known
                 self._remember()
             return known
+
+    def record(self, base: str) -> Record | None:
+        """Sealed episodes of a base while it reigns; None of the baseline, or of one succeeded."""
+        champion = self.tools.desk.run.champion
+        if champion is None or champion.commit != base or not champion.episodes:
+            return None
+        return Record(success=champion.success, episodes=champion.episodes)
 
     async def news_of_peers(self) -> tuple[str, ...]:
         """Commits with what peers have shared of their exploration so far."""
@@ -191,7 +200,11 @@ class Bench:
             if informed and rng.random() < MODEL_SHARE:
                 preferred = informed
         # What was good for the champion before comes first: it was found already.
-        late = [arm for arm in arms if arm.name.startswith("carry:")]
+        late = [
+            arm
+            for arm in arms
+            if arm.name.startswith(("carry:", "adopt:")) and arm.prior_gain >= LATE_GAIN
+        ]
         preferred = late or preferred or arms
         chosen = choose(state.credit, preferred, self.tags(champion.commit), rng)
         return chosen.name if chosen else None

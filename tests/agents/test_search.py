@@ -12,15 +12,29 @@ import pytest
 import recipes
 from agents.search import memory, operators, primitives
 from agents.search.credit import Arm, Credit, choose, draw
-from agents.search.evidence import Trial, compare, merge, trial_of, value_of
+from agents.search.evidence import (
+    Record,
+    Trial,
+    compare,
+    compare_with_record,
+    merge,
+    trial_of,
+    value_of,
+)
 from agents.search.knobs import Knob, KnobRefused, read_knobs, set_knobs
 from agents.search.numeric import Tuner, ranked_values
 from agents.search.state import Plan, SearchState
 from agents.search.trials import TrialResult
 from agents.view import Champion, RunView
 from robots.wire import codec
-from robots.wire.events import CandidateDecided, CandidateQueued, IdeaProposed, RunStarted
-from robots.wire.records import Episode, Idea, Outcome, RecipeArchive
+from robots.wire.events import (
+    BatchCounted,
+    CandidateDecided,
+    CandidateQueued,
+    IdeaProposed,
+    RunStarted,
+)
+from robots.wire.records import Counts, Episode, Idea, Outcome, RecipeArchive
 from tests.agents.stand_ins import BASELINE
 
 PUSH_T = Path(next(iter(recipes.__path__))) / "push_t" / "baseline"
@@ -226,6 +240,52 @@ def test_pairs_decide_sooner_than_means() -> None:
     assert paired.sure > unpaired.sure > 0.5
 
 
+def test_a_lucky_block_of_the_base_condemns_no_change() -> None:
+    """Of equals, as many look better as worse, however the base's own few episodes went."""
+    rng = random.Random(7)
+    record = Record(success=70, episodes=100)
+    lucky = Trial(values=dict.fromkeys(range(8), 0.87), success=8)
+    equals = [
+        Trial(values={seed: 0.87 if rng.random() < 0.7 else -0.15 for seed in range(8)})
+        for _ in range(400)
+    ]
+
+    by_pairs = [compare(lucky, each).sure > 0.5 for each in equals]
+    by_record = [compare_with_record(lucky, each, record).sure > 0.5 for each in equals]
+
+    assert sum(by_pairs) < 0.1 * len(equals)
+    assert 0.3 * len(equals) < sum(by_record) < 0.7 * len(equals)
+
+
+def test_a_record_is_as_good_as_its_episodes() -> None:
+    change = Trial(values=dict.fromkeys(range(8), 0.87))
+    few = compare_with_record(Trial(), change, Record(success=5, episodes=10))
+    many = compare_with_record(Trial(), change, Record(success=50, episodes=100))
+
+    assert many.sure > few.sure > 0.5
+
+
+def test_the_champions_record_grows_as_it_is_measured() -> None:
+    run = RunView()
+    run.begin("r1", "push_t", "c0")
+    counted = BatchCounted(
+        batch_id="r1/baseline/measure/1",
+        station="s1",
+        idea_id="baseline",
+        stage="measure",
+        counts=Counts(success=2, failure=8, void=1),
+        void=False,
+        robot_s=1.0,
+        wall_s=1.0,
+    )
+    run.apply(counted)
+    run.apply(msgspec.structs.replace(counted, stage="screen"))
+    run.apply(msgspec.structs.replace(counted, idea_id="a1-1"))
+
+    assert run.champion is not None
+    assert (run.champion.success, run.champion.episodes, run.champion.rate) == (2, 10, 0.2)
+
+
 def test_little_evidence_is_not_sure() -> None:
     said = compare(Trial(values={1: 0.4}), Trial(values={1: 0.9}))
 
@@ -359,6 +419,18 @@ def run_with(decision: str, success: int) -> RunView:
         operator="insert:x",
     )
     run.apply(started)
+    run.apply(
+        BatchCounted(
+            batch_id="r1/baseline/measure/1",
+            station="s1",
+            idea_id="baseline",
+            stage="measure",
+            counts=Counts(success=30, failure=30, void=0),
+            void=False,
+            robot_s=1.0,
+            wall_s=1.0,
+        )
+    )
     run.apply(IdeaProposed(idea=idea, fingerprint="mark"))
     run.apply(CandidateQueued(idea=idea, recipe=recipe, fingerprint="print"))
     run.apply(
