@@ -72,12 +72,10 @@ class Comparison(Frozen):
     Attributes:
         gain: Mean difference of episodes' values.
         sure: Probability that the change is better, by a normal posterior.
-        paired: Seeds that both ran.
     """
 
     gain: float
     sure: float
-    paired: int
 
 
 def value_of(episode: Episode) -> float:
@@ -116,35 +114,25 @@ def merge(one: Trial, other: Trial) -> Trial:
     )
 
 
-def compare(base: Trial, change: Trial) -> Comparison:
-    """Whether a change is better than its base, paired by seed where both ran it."""
-    seeds = sorted(base.values.keys() & change.values.keys())
-    if len(seeds) >= 2:
-        differences = [change.values[seed] - base.values[seed] for seed in seeds]
-        gain = sum(differences) / len(differences)
-        spread = _spread(differences, gain)
-        error = spread / math.sqrt(len(differences))
-    else:
-        gain = change.mean - base.mean
-        error = math.hypot(
-            _spread(list(base.values.values()), base.mean) / math.sqrt(max(len(base.values), 1)),
-            _spread(list(change.values.values()), change.mean)
-            / math.sqrt(max(len(change.values), 1)),
-        )
-    return Comparison(gain=gain, sure=_normal(gain / max(error, 1e-6)), paired=len(seeds))
+def compare(base: Trial, change: Trial, record: Record | None = None) -> Comparison:
+    """Whether a change is better than its base.
 
-
-def compare_with_record(base: Trial, change: Trial, record: Record) -> Comparison:
-    """A change against a base whose rate many sealed episodes have told.
-
-    A few episodes of the base, lucky or not, would else be the measure of every change tried on it.
-    Seeds pair badly here: the first different push makes another episode.
+    A few episodes of the base, lucky or not, would be the measure of every change tried on it, so
+    that its sealed record counts where there is one. Seeds are not paired: the first push that
+    differs makes another episode.
 
     Args:
         base: The base's own exploration: what its successes and failures are worth.
         change: The change's exploration.
         record: Sealed episodes of the base.
     """
+    mean, error = _standing(base, record) if record else (base.mean, _error(base))
+    gain = change.mean - mean
+    return Comparison(gain=gain, sure=_normal(gain / max(math.hypot(error, _error(change)), 1e-6)))
+
+
+def _standing(base: Trial, record: Record) -> tuple[float, float]:
+    """Mean worth of a base's episode by its record and its exploration together, and its error."""
     worth_success = _mean([each for each in base.values.values() if each > 0.5], WORTH_SUCCESS)
     worth_failure = _mean([each for each in base.values.values() if each <= 0.5], WORTH_FAILURE)
     rate = (record.success + 0.5) / (record.episodes + 1.0)
@@ -152,14 +140,16 @@ def compare_with_record(base: Trial, change: Trial, record: Record) -> Compariso
     count = record.episodes + len(base.values)
     mean = (told * record.episodes + base.mean * len(base.values)) / count
     spread = math.sqrt(rate * (1.0 - rate)) * (worth_success - worth_failure)
-    own = _spread(list(change.values.values()), change.mean) / math.sqrt(max(len(change.values), 1))
-    gain = change.mean - mean
-    sure = _normal(gain / max(math.hypot(spread / math.sqrt(count), own), 1e-6))
-    return Comparison(gain=gain, sure=sure, paired=0)
+    return mean, spread / math.sqrt(count)
 
 
 def _mean(values: Sequence[float], default: float) -> float:
     return sum(values) / len(values) if values else default
+
+
+def _error(trial: Trial) -> float:
+    """Standard error of a trial's mean."""
+    return _spread(list(trial.values.values()), trial.mean) / math.sqrt(max(len(trial.values), 1))
 
 
 def share_of_tags(tags: Mapping[str, int], failures: int) -> dict[str, float]:

@@ -162,7 +162,7 @@ def propose(arm: str, tags: Mapping[str, float], knobs: Sequence[str] = ()) -> P
     match operator:
         case "insert":
             cures = _primitive_tags(target)
-            prediction = "more successes than the champion on the same seeds"
+            prediction = "more successes than the champion"
             if cures:
                 prediction = f"fewer failures tagged {', '.join(cures)}; {prediction}"
             return Proposal(
@@ -174,25 +174,25 @@ def propose(arm: str, tags: Mapping[str, float], knobs: Sequence[str] = ()) -> P
             return Proposal(
                 kind="ablation",
                 hypothesis=f"The champion does not need {target}: without it it is as good or better",
-                prediction="no fewer successes than the champion on the same seeds",
+                prediction="no fewer successes than the champion",
             )
         case "switch":
             return Proposal(
                 kind="heuristic",
                 hypothesis=f"The setting {target} suits the task better{seen}",
-                prediction="more successes than the champion on the same seeds",
+                prediction="more successes than the champion",
             )
         case "combine":
             return Proposal(
                 kind="heuristic",
                 hypothesis=f"Each looked good alone, together they add up: {target}",
-                prediction="more successes than the champion, and than each part, on the same seeds",
+                prediction="more successes than the champion, and than each part,",
             )
         case "carry":
             return Proposal(
                 kind="heuristic",
                 hypothesis=f"The values that {target} found help the present champion as well",
-                prediction="more successes than the champion on the same seeds",
+                prediction="more successes than the champion",
             )
         case "survey":
             return Proposal(
@@ -204,7 +204,7 @@ def propose(arm: str, tags: Mapping[str, float], knobs: Sequence[str] = ()) -> P
             return Proposal(
                 kind="heuristic",
                 hypothesis=f"What {target} changed adds to the present champion",
-                prediction="more successes than the champion alone on the same seeds",
+                prediction="more successes than the champion alone",
             )
         case _:
             return Proposal(

@@ -1,14 +1,14 @@
 """Trials: an idea explored against its base, block by block, until it is clear enough.
 
-A change is measured against the champion's sealed record, or where there is none yet, on the seeds
-that the champion runs too. A trial stops early when the change is likely worse, is handed in when it
+A change is measured against the champion's sealed record, or where there is none yet, against what
+the champion did in exploration. A trial stops early when the change is likely worse, is handed in when it
 is likely better by enough, and else leaves a promise to combine.
 """
 
 import msgspec
 
 from agents.search import operators
-from agents.search.evidence import Comparison, Trial, compare, compare_with_record, merge
+from agents.search.evidence import Comparison, Trial, compare, merge
 from agents.search.knobs import Value
 from agents.search.population import Variant
 from agents.search.state import Plan
@@ -53,13 +53,14 @@ class TrialResult(Frozen):
 async def compare_on_blocks(
     plan: Plan, bench: Bench, files: dict[str, bytes], blocks: int, number: int
 ) -> TrialResult:
-    """Blocks of common seeds until the change is clearly worse, clearly better, or all are run.
+    """Blocks of episodes until the change is clearly worse, clearly better, or all are run.
 
     Batch numbers go on from `number`, two a block: the change's, then the base's.
     """
-    change, seen, said = Trial(), Trial(), Comparison(gain=0.0, sure=0.5, paired=0)
+    change, seen, said = Trial(), Trial(), Comparison(gain=0.0, sure=0.5)
     for block in range(blocks):
-        seeds = bench.seeds(plan.base, block)
+        # Seeds of its own: an easy block that all changes shared would make all of them look good.
+        seeds = bench.seeds(plan.idea_id, block)
         work = [bench.explore(plan, number + 2 * block, files, seeds)]
         record = bench.record(plan.base)
         if record is None or block == 0:
@@ -67,7 +68,7 @@ async def compare_on_blocks(
         ours, *base = await together(work)
         seen = base[0] if base else seen
         change = merge(change, ours)
-        said = compare_with_record(seen, change, record) if record else compare(seen, change)
+        said = compare(seen, change, record)
         if said.sure < DROP_SURE or (said.sure >= EARLY_SURE and said.gain >= 2 * HAND_IN_GAIN):
             break
         if bench.tools.desk.run.is_succeeded(plan.base):

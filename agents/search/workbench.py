@@ -69,9 +69,9 @@ class Bench:
         assert gate is not None
         return await self.recipe(gate.baseline)
 
-    def seeds(self, base: str, block: int) -> tuple[int, ...]:
-        """Seeds of a block of episodes on which a base and its changes are compared."""
-        rng = random.Random(f"{self._seed}/{base}/{block}")
+    def seeds(self, of: str, block: int) -> tuple[int, ...]:
+        """Seeds of a block of episodes of an idea, or of a base."""
+        rng = random.Random(f"{self._seed}/{of}/{block}")
         return tuple(rng.randrange(2**31) for _ in range(BLOCK))
 
     async def explore(

@@ -16,7 +16,6 @@ from agents.search.evidence import (
     Record,
     Trial,
     compare,
-    compare_with_record,
     merge,
     trial_of,
     value_of,
@@ -226,20 +225,6 @@ def test_tags_of_failures_are_shared_out() -> None:
     assert trial.tags == {"near_miss": 2, "timeout": 1, "episode_limit": 2}
 
 
-def test_pairs_decide_sooner_than_means() -> None:
-    rng = random.Random(1)
-    seeds = range(12)
-    hard = {seed: rng.random() for seed in seeds}
-    base = Trial(values=hard)
-    change = Trial(values={seed: value + 0.1 for seed, value in hard.items()})
-    other = Trial(values={100 + seed: value + 0.1 for seed, value in hard.items()})
-
-    paired, unpaired = compare(base, change), compare(base, other)
-
-    assert paired.gain == pytest.approx(unpaired.gain)
-    assert paired.sure > unpaired.sure > 0.5
-
-
 def test_a_lucky_block_of_the_base_condemns_no_change() -> None:
     """Of equals, as many look better as worse, however the base's own few episodes went."""
     rng = random.Random(7)
@@ -250,17 +235,17 @@ def test_a_lucky_block_of_the_base_condemns_no_change() -> None:
         for _ in range(400)
     ]
 
-    by_pairs = [compare(lucky, each).sure > 0.5 for each in equals]
-    by_record = [compare_with_record(lucky, each, record).sure > 0.5 for each in equals]
+    by_block = [compare(lucky, each).sure > 0.5 for each in equals]
+    by_record = [compare(lucky, each, record).sure > 0.5 for each in equals]
 
-    assert sum(by_pairs) < 0.1 * len(equals)
+    assert sum(by_block) < 0.1 * len(equals)
     assert 0.3 * len(equals) < sum(by_record) < 0.7 * len(equals)
 
 
 def test_a_record_is_as_good_as_its_episodes() -> None:
     change = Trial(values=dict.fromkeys(range(8), 0.87))
-    few = compare_with_record(Trial(), change, Record(success=5, episodes=10))
-    many = compare_with_record(Trial(), change, Record(success=50, episodes=100))
+    few = compare(Trial(), change, Record(success=5, episodes=10))
+    many = compare(Trial(), change, Record(success=50, episodes=100))
 
     assert many.sure > few.sure > 0.5
 
