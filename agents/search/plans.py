@@ -30,10 +30,11 @@ from agents.tools.toolbox import Toolbox
 SURVEY_SEEDS = 2
 # Gain of an episode from which a part of the model's proposal is worth a trial.
 LEAST_GAIN = 0.03
-# One change an idea teaches most; of a champion that is good already, a single gain is too small to
-# be shown, so that several go together.
-BUNDLE_FROM = 0.75
-BUNDLE = 3
+# Changes that go together in an idea: a single gain is often too small to be shown on 100 episodes,
+# the more so once the champion is good; an idea of many parts teaches little when it fails.
+BUNDLE = 2
+BUNDLE_TOP = 3
+TOP = 0.75
 
 TUNE_POPULATION = 6
 TUNE_SEEDS = 5
@@ -100,7 +101,8 @@ async def prepared(plan: Plan, bench: Bench) -> Plan:
     champion = surveys.variant_of(base)
     run = bench.tools.desk.run
     least = min(LEAST_GAIN, wanted(plan, bench)[0])
-    size = BUNDLE if run.champion is not None and run.champion.rate >= BUNDLE_FROM else 1
+    top = run.champion is not None and run.champion.rate >= TOP
+    size = BUNDLE_TOP if top else BUNDLE
     for part, proposed in enumerate(surveys.alternatives(model.best(champion), champion, size)):
         mark = operators.mark(surveys.signs(proposed, model), plan.base)
         if proposed.gain < least:
