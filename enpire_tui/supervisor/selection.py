@@ -188,7 +188,9 @@ def judge_screen(screen: Tally, champion: Tally, rule: Rule = DEFAULT_RULE) -> J
     left = rule.screen_episodes - screen.episodes
     said = f"screen {screen.success}/{screen.episodes}, chance better {chance:.2f}"
     if left > 0:
-        if screen.episodes >= rule.screen_batch and chance < rule.screen_futile:
+        # A screen without a failure is not futile, however good the champion.
+        failed = screen.failure > 0 and chance < rule.screen_futile
+        if failed and screen.episodes >= rule.screen_batch:
             return _judged(Verdict.DISCARD, 0, chance, f"futile: {said}")
         return _judged(Verdict.SCREEN, left, chance, said)
     # Near the bottom little evidence alone looks like a chance, so the rate itself must be higher.

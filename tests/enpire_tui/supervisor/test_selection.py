@@ -145,3 +145,12 @@ def test_wilsons_interval_has_its_published_values(tally, low, high):
 def test_fifty_in_a_row_bound_the_rate_at_ninety_four_percent():
     assert selection.lower_bound_of_row(50) == pytest.approx(0.942, abs=1e-3)
     assert selection.lower_bound_of_row(299) == pytest.approx(0.99, abs=1e-3)
+
+
+def test_a_clean_screen_is_not_futile_under_a_champion_near_the_top():
+    champion = Tally(success=97, failure=3)
+    half = judge_screen(Tally(success=10, failure=0), champion)
+    whole = judge_screen(Tally(success=20, failure=0), champion)
+    assert half.verdict is Verdict.SCREEN
+    assert whole.verdict is Verdict.PROMOTE
+    assert judge_screen(Tally(success=9, failure=1), champion).verdict is Verdict.DISCARD
