@@ -1,8 +1,8 @@
 """Which open evaluation an idle station takes next: a pure scheduler.
 
 Confirms come first, then what a decision waits for: the champion's own figure, evidence for a
-confirm, promotions by their chance of being better, screens by age. Re-measuring the champion
-comes last, and only where a station has nothing else, explore batches of its agent included.
+confirm, promotions by their chance of being better, screens by age. The baseline is measured on
+where a station has nothing else to do.
 A station is given its next batch when the present one is nearly done: earlier, and stops for
 futility come too late; later, and the robot waits.
 """
@@ -13,6 +13,7 @@ from enpire_tui.supervisor.confirm import Wish, WishKind
 from enpire_tui.supervisor.selection import Rule, Verdict
 from enpire_tui.supervisor.state import (
     ADOPTED,
+    BASELINE,
     CONFIRM,
     DISCARDED,
     MEASURE,
@@ -95,8 +96,9 @@ def next_demand(
     champion = state.candidates[state.champion]
     pooled = champion.fresh
     champion_out = out.get((state.champion, MEASURE), 0)
-    if pooled.episodes + champion_out < rule.champion_least:
-        return _measure(state.champion, rule.champion_least - pooled.episodes - champion_out, rule)
+    due = least_episodes(state, rule) - pooled.episodes - champion_out
+    if due > 0:
+        return _measure(state.champion, due, rule)
     if wish.kind is WishKind.MEASURE:
         due = wish.episodes - out.get((wish.idea_id, MEASURE), 0)
         if due > 0:
@@ -121,6 +123,15 @@ def next_demand(
     return None
 
 
+def least_episodes(state: RunState, rule: Rule = selection.DEFAULT_RULE) -> int:
+    """Pooled episodes of the champion before anything is judged against it.
+
+    What was adopted was the luckiest of several, and looks better than it is until it is measured
+    again: the next ideas would be judged against its luck.
+    """
+    return rule.champion_least if state.champion == BASELINE else rule.champion_episodes
+
+
 def open_candidates(state: RunState, agent: str | None = None) -> int:
     """Candidates that await a decision, of one agent or of all."""
     return sum(
@@ -136,7 +147,7 @@ def decide(state: RunState, rule: Rule = selection.DEFAULT_RULE) -> tuple[ev.Any
     One at a time, best first: after an adoption the others face the new champion.
     """
     pooled = state.champion_tally()
-    if pooled.episodes < rule.champion_least:
+    if pooled.episodes < least_episodes(state, rule):
         return ()
     for candidate in _promoting_by_chance(state):
         judged = selection.judge_promotion(candidate.fresh, pooled, rule)

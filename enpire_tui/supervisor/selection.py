@@ -54,8 +54,9 @@ class Rule(Frozen):
         hopeless: Promotion stops when the predicted chance of adoption at the next look is lower.
         hopeless_from: Fresh episodes before that is asked.
         gate_failures: Near the top, a candidate with no more failures is never hopeless.
-        champion_episodes: The champion is re-measured up to so many pooled episodes.
-        champion_least: Nothing is judged against a champion with fewer pooled episodes.
+        champion_episodes: Nothing is judged against an adopted champion with fewer pooled episodes:
+            those of its promotion and fresh ones.
+        champion_least: The same for the baseline.
     """
 
     screen_batch: int = 10

@@ -90,6 +90,7 @@ def test_the_champion_is_measured_again_only_where_nothing_else_waits():
 def test_evidence_for_a_confirm_goes_before_promotions():
     made = Story()
     made.adopted("a1-1", 99, 1)
+    made.counted("a1-1", "measure", 59, 1)
     made.queued("a2-1", agent="a2")
     wish = Wish(kind=WishKind.MEASURE, idea_id="a1-1", episodes=20)
     planned = plan(made.state, idle(3), wish)
@@ -124,6 +125,10 @@ def test_after_an_adoption_others_face_the_new_champion():
     assert (first.idea_id, first.decision) == ("a2-1", "adopted")
     made.tell(first)
     made.champion("a2-1")
+    # The winner of two is lucky: nothing is judged by it until it is measured again.
+    assert decide(made.state) == ()
+    assert plan(made.state, idle(1), NOTHING)[0].stage == "measure"
+    made.counted("a2-1", "measure", 45, 15)
     (second,) = decide(made.state)
     assert (second.idea_id, second.decision) == ("a1-1", "discarded")
     made.tell(second)
