@@ -11,7 +11,7 @@ from agents.search import operators, surveys
 from agents.search.evidence import Trial, share_of_tags
 from agents.search.knobs import Knob, read_knobs
 from agents.search.numeric import Tuner, ranked_values
-from agents.search.population import Variant
+from agents.search.population import REACH, REACH_TOP, Variant
 from agents.search.state import Carry, Plan
 from agents.search.trials import (
     BLOCKS,
@@ -93,23 +93,30 @@ async def prepared(plan: Plan, bench: Bench) -> Plan:
     """
     if plan.arm not in (MODEL, SURVEY):
         return plan
-    plan = msgspec.structs.replace(plan, peers=await bench.news_of_peers())
+    run = bench.tools.desk.run
+    top = run.champion is not None and run.champion.rate >= TOP
+    plan = msgspec.structs.replace(
+        plan, peers=await bench.news_of_peers(), size=BUNDLE_TOP if top else BUNDLE
+    )
     if plan.arm == SURVEY:
         return plan
     base = await bench.recipe(plan.base)
-    model = surveys.model_of(base, await bench.population(plan))
+    model = surveys.model_of(base, await bench.population(plan), reach_of(plan))
     champion = surveys.variant_of(base)
-    run = bench.tools.desk.run
     least = min(LEAST_GAIN, wanted(plan, bench)[0])
-    top = run.champion is not None and run.champion.rate >= TOP
-    size = BUNDLE_TOP if top else BUNDLE
-    for part, proposed in enumerate(surveys.alternatives(model.best(champion), champion, size)):
+    parts = surveys.alternatives(model.best(champion), champion, plan.size)
+    for part, proposed in enumerate(parts):
         mark = operators.mark(surveys.signs(proposed, model), plan.base)
         if proposed.gain < least:
             break
         if not run.same_trial(mark, plan.idea_id):
-            return msgspec.structs.replace(plan, part=part, size=size)
+            return msgspec.structs.replace(plan, part=part)
     raise t.ToolRefused("nothing: what the model would change is claimed or gains too little")
+
+
+def reach_of(plan: Plan) -> float:
+    """How far a plan's model may move a knob."""
+    return REACH_TOP if plan.size == BUNDLE_TOP else REACH
 
 
 async def survey(plan: Plan, tools: Toolbox, bench: Bench) -> TrialResult:
@@ -122,7 +129,7 @@ async def survey(plan: Plan, tools: Toolbox, bench: Bench) -> TrialResult:
     failures = share_of_tags(seen.tags, seen.failure)
 
     def mix() -> list[tuple[dict[str, bytes], tuple[int, ...]]]:
-        model = surveys.model_of(base, known)
+        model = surveys.model_of(base, known, reach_of(plan))
         champion = surveys.variant_of(base)
         rng = np.random.default_rng(plan.seed)
         mixtures: list[tuple[dict[str, bytes], tuple[int, ...]]] = []
@@ -159,7 +166,7 @@ async def propose_from_model(plan: Plan, tools: Toolbox, bench: Bench) -> TrialR
     """What the model's mean holds best, against the champion."""
     base, original = await bench.recipe(plan.base), await bench.original()
     space = surveys.space_of(base)
-    model = surveys.model_of(base, await bench.population(plan))
+    model = surveys.model_of(base, await bench.population(plan), reach_of(plan))
     champion = surveys.variant_of(base)
     parts = surveys.alternatives(model.best(champion), champion, plan.size)
     if plan.part >= len(parts):

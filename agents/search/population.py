@@ -24,8 +24,10 @@ PRIOR_CURVE = 2.0
 PRIOR_LEVEL = 1.0
 EPISODE_SPREAD = 0.5
 
-# How far a knob may be moved from the champion in one proposal, in shares of its range.
+# How far a knob may be moved from the champion in one proposal, in shares of its range; further once
+# the champion is good and what matters is known.
 REACH = 0.12
+REACH_TOP = 0.25
 # Chance that a draw lets a primitive, or a knob, leave the champion's state: what claims to cure the
 # failures that are seen is tried the more often. Many changes at once would break any policy.
 FREE = 0.1
@@ -95,8 +97,9 @@ class Space(Frozen):
 class Model:
     """What mattered in the variants so far."""
 
-    def __init__(self, space: Space, variants: Sequence[Variant]) -> None:
+    def __init__(self, space: Space, variants: Sequence[Variant], reach: float = REACH) -> None:
         self._space = space
+        self._reach = reach
         self._names = [
             "level",
             *(f"carry {name}" for name in space.primitives),
@@ -223,7 +226,7 @@ class Model:
             return centre, 0.0
         slope = float(weights[self._at[f"slope {name}"]])
         curve = float(weights[self._at[f"curve {name}"]])
-        low, high = max(-REACH, -centre), min(REACH, 1.0 - centre)
+        low, high = max(-self._reach, -centre), min(self._reach, 1.0 - centre)
         shifts = [low, high]
         if curve < 0.0:
             shifts.append(min(max(-slope / (2 * curve), low), high))

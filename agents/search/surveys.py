@@ -8,7 +8,7 @@ from agents.search import operators
 from agents.search.evidence import value_of
 from agents.search.knobs import Knob, KnobRefused, Value, read_knobs, set_knobs
 from agents.search.operators import POLICY_FILE
-from agents.search.population import Change, Model, Proposed, Space, Variant
+from agents.search.population import REACH, Change, Model, Proposed, Space, Variant
 from agents.view import BatchView
 from robots.wire.records import Frozen, Outcome
 
@@ -75,9 +75,11 @@ def variants_of(batches: Sequence[BatchView]) -> list[Variant]:
     return found
 
 
-def model_of(files: Mapping[str, bytes], variants: Sequence[Variant]) -> Model:
+def model_of(
+    files: Mapping[str, bytes], variants: Sequence[Variant], reach: float = REACH
+) -> Model:
     """What the population says, seen from a champion."""
-    return Model(space_of(files), variants)
+    return Model(space_of(files), variants, reach)
 
 
 class Survey(Frozen):
