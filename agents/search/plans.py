@@ -30,10 +30,7 @@ from agents.tools.toolbox import Toolbox
 SURVEY_SEEDS = 2
 # Gain of an episode from which a part of the model's proposal is worth a trial.
 LEAST_GAIN = 0.03
-# Changes that go together in an idea: a single gain is often too small to be shown on 100 episodes,
-# the more so once the champion is good; an idea of many parts teaches little when it fails.
-BUNDLE = 2
-BUNDLE_TOP = 3
+# Champion's rate from which the model may move knobs further.
 TOP = 0.75
 
 TUNE_POPULATION = 6
@@ -95,16 +92,14 @@ async def prepared(plan: Plan, bench: Bench) -> Plan:
         return plan
     run = bench.tools.desk.run
     top = run.champion is not None and run.champion.rate >= TOP
-    plan = msgspec.structs.replace(
-        plan, peers=await bench.news_of_peers(), size=BUNDLE_TOP if top else BUNDLE
-    )
+    plan = msgspec.structs.replace(plan, peers=await bench.news_of_peers(), top=top)
     if plan.arm == SURVEY:
         return plan
     base = await bench.recipe(plan.base)
     model = surveys.model_of(base, await bench.population(plan), reach_of(plan))
     champion = surveys.variant_of(base)
     least = min(LEAST_GAIN, wanted(plan, bench)[0])
-    parts = surveys.alternatives(model.best(champion), champion, plan.size)
+    parts = surveys.alternatives(model.best(champion), champion)
     for part, proposed in enumerate(parts):
         mark = operators.mark(surveys.signs(proposed, model), plan.base)
         if proposed.gain < least:
@@ -116,7 +111,7 @@ async def prepared(plan: Plan, bench: Bench) -> Plan:
 
 def reach_of(plan: Plan) -> float:
     """How far a plan's model may move a knob."""
-    return REACH_TOP if plan.size == BUNDLE_TOP else REACH
+    return REACH_TOP if plan.top else REACH
 
 
 async def survey(plan: Plan, tools: Toolbox, bench: Bench) -> TrialResult:
@@ -168,7 +163,7 @@ async def propose_from_model(plan: Plan, tools: Toolbox, bench: Bench) -> TrialR
     space = surveys.space_of(base)
     model = surveys.model_of(base, await bench.population(plan), reach_of(plan))
     champion = surveys.variant_of(base)
-    parts = surveys.alternatives(model.best(champion), champion, plan.size)
+    parts = surveys.alternatives(model.best(champion), champion)
     if plan.part >= len(parts):
         raise t.ToolRefused("nothing: the model would change nothing more")
     proposed = parts[plan.part]

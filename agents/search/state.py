@@ -19,7 +19,7 @@ class Plan(Frozen):
         data: Explored batches that the plan's model knows: those that had ended when it began.
         peers: Commits of peers' surveys that the plan's model knows as well.
         part: Which part of the model's proposal this is.
-        size: Changes that make up a part.
+        top: Whether the champion was good already, so that knobs may move further.
     """
 
     idea_id: str
@@ -30,7 +30,7 @@ class Plan(Frozen):
     data: int = 0
     peers: tuple[str, ...] = ()
     part: int = 0
-    size: int = 1
+    top: bool = False
 
 
 class Handed(Frozen):

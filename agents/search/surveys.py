@@ -17,6 +17,9 @@ MOST_VALUES = 64
 SURVEY_NAME = "survey.json"
 SURVEY_PATH = f"notes/{SURVEY_NAME}"
 ALTERNATIVES = 8
+# Gain in value an episode, as the model expects it, from which a part stands alone.
+SHOWN_GAIN = 0.25
+MOST_CHANGES = 4
 
 
 def space_of(files: Mapping[str, bytes]) -> Space:
@@ -111,13 +114,22 @@ def _is_sound(variant: Variant) -> bool:
     return places and values and len(variant.values) <= MOST_VALUES
 
 
-def alternatives(proposed: Proposed, champion: Variant, size: int) -> list[Proposed]:
-    """A proposal in parts of `size` changes, the most promising first.
+def alternatives(proposed: Proposed, champion: Variant) -> list[Proposed]:
+    """A proposal in parts, the most promising first; agents of like mind then share the work.
 
-    Agents of like mind then share the work.
+    A part is no larger than it must be: an idea of many changes teaches little when it fails, and a
+    gain that is too small cannot be shown on a hundred episodes.
     """
-    parts = [proposed.changes[at : at + size] for at in range(0, ALTERNATIVES * size, size)]
-    return [_part(proposed, champion, part) for part in parts if part]
+    parts: list[tuple[Change, ...]] = []
+    part: tuple[Change, ...] = ()
+    for change in proposed.changes:
+        part = (*part, change)
+        if len(part) == MOST_CHANGES or sum(each.gain for each in part) >= SHOWN_GAIN:
+            parts.append(part)
+            part = ()
+    if part:
+        parts.append(part)
+    return [_part(proposed, champion, part) for part in parts[:ALTERNATIVES]]
 
 
 def signs(proposed: Proposed, champion: Model) -> str:
