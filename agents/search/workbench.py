@@ -109,7 +109,7 @@ class Bench:
             return known
 
     def record(self, base: str) -> Record | None:
-        """Sealed episodes of a base while it reigns; None of the baseline, or of one succeeded."""
+        """Sealed episodes of a base while it reigns; None before any was counted, or once succeeded."""
         champion = self.tools.desk.run.champion
         if champion is None or champion.commit != base or not champion.episodes:
             return None
