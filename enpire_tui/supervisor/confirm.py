@@ -37,7 +37,7 @@ class ConfirmRule(Frozen):
     evidence: int = 200
     evidence_most: int = 400
     start_chance: float = 0.75
-    doubt_chance: float = 0.2
+    doubt_chance: float = 0.5
     margin_s: float = 20.0
     replacements: int = 25
 
@@ -97,18 +97,29 @@ def wish(
         for each in state.candidates.values()
         if admitted(each, rule) and (late or each.phase != PROMOTING)
     ]
-    if not pool:
-        return Wish(kind=WishKind.NOTHING)
-    best = max(pool, key=lambda each: (row_chance(each, rule), -each.order))
-    chance = row_chance(best, rule)
-    evidence = best.fresh.episodes
-    if late or (evidence >= rule.evidence and chance >= rule.start_chance):
-        return Wish(kind=WishKind.START, idea_id=best.idea_id, chance=chance)
+    ranked = sorted(pool, key=lambda each: (-row_chance(each, rule), each.order))
+    if late and ranked:
+        best = ranked[0]
+        return Wish(kind=WishKind.START, idea_id=best.idea_id, chance=row_chance(best, rule))
+    for each in ranked:
+        # One that is in doubt and cannot be measured further leaves the turn to the next.
+        found = _wish_of(each, rule)
+        if found.kind is not WishKind.NOTHING:
+            return found
+    return Wish(kind=WishKind.NOTHING)
+
+
+def _wish_of(candidate: Candidate, rule: ConfirmRule) -> Wish:
+    """Start with this candidate, measure it further, or leave it, while there is time."""
+    chance = row_chance(candidate, rule)
+    evidence = candidate.fresh.episodes
+    if evidence >= rule.evidence and chance >= rule.start_chance:
+        return Wish(kind=WishKind.START, idea_id=candidate.idea_id, chance=chance)
     wanted = rule.evidence if chance >= rule.start_chance else rule.evidence_most
     if evidence < wanted and chance >= rule.doubt_chance:
         return Wish(
             kind=WishKind.MEASURE,
-            idea_id=best.idea_id,
+            idea_id=candidate.idea_id,
             episodes=wanted - evidence,
             chance=chance,
         )

@@ -55,6 +55,15 @@ def test_a_champion_that_will_hardly_pass_is_improved_first():
     assert wish(story(392, 8).state, LONG_S, CONFIRM_S).kind is WishKind.NOTHING
 
 
+def test_one_in_doubt_that_is_measured_out_leaves_the_turn_to_the_next():
+    made = story(398, 2)
+    made.queued("a2-1")
+    made.counted("a2-1", "promote", 99, 1)
+    made.decided("a2-1", "discarded")
+    found = wish(made.state, LONG_S, CONFIRM_S)
+    assert (found.kind, found.idea_id) == (WishKind.MEASURE, "a2-1")
+
+
 def test_what_would_be_lost_at_the_end_is_spent():
     assert wish(story(98, 2).state, 60.0, CONFIRM_S).kind is WishKind.START
 
