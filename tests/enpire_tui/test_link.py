@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -76,6 +77,8 @@ class Sshd:
             f"AuthorizedKeysFile {authorized}\nPidFile none\nUsePAM no\nStrictModes no\n"
             "PasswordAuthentication no\nKbdInteractiveAuthentication no\n"
             "PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\nMaxStartups 50\n"
+            # Sockets lie below the temporary folder: both ends must have the same one.
+            f"SetEnv TMPDIR={tempfile.gettempdir()}\n"
         )
         self.process = None
 
