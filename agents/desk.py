@@ -106,7 +106,6 @@ class Desk:
         self.workspace: Workspace | None = None
         self.supervisor_lost_s: float | None = None
         self._journal = journal
-        self._changes = 0
         self._changed = asyncio.Condition()
         self.supervisor_seq = 0
         self._state = ""
@@ -160,7 +159,6 @@ class Desk:
     async def changed(self) -> None:
         """Wake everyone who waits for news."""
         async with self._changed:
-            self._changes += 1
             self._changed.notify_all()
 
     async def wait_until(self, test: Callable[[], bool], timeout_s: float) -> bool:

@@ -43,9 +43,6 @@ class Backend(Protocol):
         ...
 
 
-Factory = Callable[[str, int], Backend]
-
-
 def load_backend(name: str, agent: str, seed: int) -> Backend:
     """The backend of a name, for one agent.
 
@@ -59,7 +56,7 @@ def load_backend(name: str, agent: str, seed: int) -> Backend:
     """
     found = {point.name: point for point in entry_points(group=GROUP)}
     if name in found:
-        factory = cast("Factory", found[name].load())
+        factory = cast("Callable[[str, int], Backend]", found[name].load())
         return factory(agent, seed)
     if name == "search":
         from agents.backends.search import SearchBackend

@@ -36,8 +36,3 @@ class Budget:
         if left <= 0:
             return f"budget: {agent} has spent its {self._slices[agent]} tokens"
         return ""
-
-    @property
-    def totals(self) -> dict[str, Usage]:
-        """Spent tokens by agent."""
-        return dict(self._spent)

@@ -9,7 +9,6 @@ import enum
 import hashlib
 
 from enpire_tui.supervisor import selection
-from enpire_tui.supervisor.selection import Tally
 from enpire_tui.supervisor.state import CONFIRM, PROMOTING, Candidate, Confirm, RunState
 from robots.wire.records import Frozen, Outcome
 
@@ -172,8 +171,3 @@ def outcome_of(confirm: Confirm, rule: ConfirmRule = DEFAULT_CONFIRM) -> Outcome
     if confirm.given - len(confirm.seeds) > rule.replacements:
         return Outcome.VOID
     return None
-
-
-def tally_of(confirm: Confirm) -> Tally:
-    """Counted episodes of a confirm."""
-    return Tally(success=confirm.success, failure=confirm.failure)

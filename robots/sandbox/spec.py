@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 

@@ -59,7 +59,6 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
         verify_period_s: When a negative verdict is first asked again while the tool stays
             retracted; later ones are asked at growing waits.
         debounce_frames: Verdicts in a row, one a policy step, that make a success.
-        sensors: Whether the verifier decides (else the driver's own success rule does).
     """
 
     name: str
@@ -75,7 +74,6 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     debounce_frames: int = 3
     verify_period_s: float = 0.5
     cameras: tuple[CameraSpec, ...] = ()
-    sensors: bool = True
 
     @property
     def tick_s(self) -> float:

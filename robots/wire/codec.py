@@ -5,7 +5,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from robots.wire.commands import AnyCommand, Reply, Request
+from robots.wire.commands import Reply, Request
 from robots.wire.events import AnyEvent
 
 T = TypeVar("T")
@@ -14,7 +14,6 @@ _encoder = msgspec.msgpack.Encoder()
 _request = msgspec.msgpack.Decoder(Request)
 _reply = msgspec.msgpack.Decoder(Reply)
 _event = cast("msgspec.msgpack.Decoder[AnyEvent]", msgspec.msgpack.Decoder(AnyEvent))
-_command = cast("msgspec.msgpack.Decoder[AnyCommand]", msgspec.msgpack.Decoder(AnyCommand))
 
 # DecodeError: not msgpack. ValidationError (its subclass): msgpack of something else.
 DecodeError = msgspec.DecodeError
@@ -48,11 +47,6 @@ def decode_reply(data: bytes) -> Reply:
 def decode_event(data: bytes) -> AnyEvent:
     """A journal row's body."""
     return _event.decode(data)
-
-
-def decode_command(data: bytes) -> AnyCommand:
-    """A command without its envelope."""
-    return _command.decode(data)
 
 
 @lru_cache(maxsize=256)

@@ -86,7 +86,6 @@ class Simulation:
         mujoco.mju_mulQuat(turned, model.cam_quat[camera], np.array([1.0, *(tilt / 2.0)]))
         model.cam_quat[camera] = turned / np.linalg.norm(turned)
         self._goal = np.array(GOAL_POSE)
-        self._goal_outline = _outline(*GOAL_POSE)
         self._history: deque[tuple[float, float, float, float]] = deque(maxlen=8)
         self._previous_tool = (math.nan, math.nan)
 
