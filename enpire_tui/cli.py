@@ -115,7 +115,7 @@ def _add_fleet_options(parser: argparse.ArgumentParser, default: str | None = No
     add = parser.add_argument
     add("--task", metavar="T", default=default, help="task of the run (push_t)")
     add("--stations", type=_positive, metavar="N", default=default, help="of the demo fleet (4)")
-    add("--agent", metavar="BACKEND", default=default, help="search, anthropic, openai or acp")
+    add("--agent", metavar="BACKEND", default=default, help="who thinks (search)")
     add("--minutes", type=_minutes, metavar="M", default=default, help="research minutes (15)")
     add("--seed", type=int, metavar="S", default=default, help="seed of the run (0)")
 
