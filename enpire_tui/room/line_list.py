@@ -16,8 +16,11 @@ Lazy sources implement `Rows`; `line` is called for visible rows at each `show`,
 once more, whatever its source did.
 """
 
+# Textual leaves the type of an app's result open in places.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 from rich.segment import Segment
 from rich.style import Style
@@ -144,6 +147,11 @@ class LineList(ScrollView, can_focus=True):
         self._painted: dict[int, Line] = {}
         self._palette: Palette | None = None
         self.following = follow
+
+    def unfocusable(self) -> Self:
+        """For panes that are only looked at: keys never go there."""
+        self.can_focus = False
+        return self
 
     # --- rows -------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ TONES = {
     "faint": "tone-faint",
     "key": "tone-key",
 }
-GROUNDS = {"cursor": "tone-cursor", "mark": "tone-mark", "bar": "tone-bar"}
+GROUNDS = {"cursor": "tone-cursor", "mark": "tone-mark", "bar": "tone-bar", "band": "tone-band"}
 WEIGHTS = {"bold": Style(bold=True), "reverse": Style(reverse=True), "italic": Style(italic=True)}
 
 # State word of a station, an agent, an idea, a run: glyph, tone.
