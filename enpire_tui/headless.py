@@ -21,6 +21,7 @@ from enpire_tui.run_spec import RunSpec, read_spec
 from enpire_tui.supervisor.authority import SIMULATED_WORD
 from robots.wire import commands as c
 from robots.wire import events as ev
+from robots.wire.client import PASSING
 from robots.wire.records import Frozen, Mode
 from robots.wire.replies import SupervisorStatus
 from robots.wire.rows import JournalReplaced, Row
@@ -236,8 +237,9 @@ async def hand_over(control: Control, spec: RunSpec, options: Options) -> None:
             if status.outcome or status.mode is Mode.AUTONOMOUS:
                 return
             await control.command(command)
-        except Unreachable:
-            if control.clock.monotonic() >= deadline:
+        except (Refused, Unreachable) as error:
+            passing = isinstance(error, Unreachable) or error.reason in PASSING
+            if not passing or control.clock.monotonic() >= deadline:
                 raise
         else:
             return

@@ -84,6 +84,7 @@ class RoomApp(App[int]):
         self._policy = policy
         self._fault = ""
         self._notice = ""
+        self._leaving = False
         self.animation_level = "none"
         for theme in themes.THEMES:
             self.register_theme(theme)
@@ -173,12 +174,13 @@ class RoomApp(App[int]):
 
     def _room_screen(self) -> RoomScreen | None:
         """The screen that is seen, below a dialog if one is open."""
-        found = (each for each in reversed(self.screen_stack) if isinstance(each, RoomScreen))
-        return next(found, None)
+        screens = (each for each in reversed(self.screen_stack) if isinstance(each, RoomScreen))
+        found = next(screens, None)
+        return found if found is not None and found.composed else None
 
     def paint(self) -> None:
         """One tick of the paint clock, or an answer that is shown at once."""
-        if not self._running or not self.screen_stack:
+        if self._leaving or not self.screen_stack:
             return
         screen: Screen[object] = self.screen_stack[-1]
         if isinstance(screen, StartingScreen) and self._launch is not None:
@@ -186,10 +188,14 @@ class RoomApp(App[int]):
             screen.paint(launch.words, launch.detail, launch.daemons(), self._fault)
             return
         seen = self._room_screen()
-        if seen is not None and seen.is_attached and self.feed is not None:
+        if seen is not None and self.feed is not None:
             seen.paint(self.moment())
 
     # --- actions ----------------------------------------------------------------------------
+
+    async def action_quit(self) -> None:
+        """Textual's own way out is ours."""
+        self.act("detach")
 
     def action_act(self, name: str) -> None:
         """A key of the registry was pressed."""
@@ -198,7 +204,8 @@ class RoomApp(App[int]):
     def act(self, name: str) -> None:
         """Do an action of the registry, or say why not."""
         if name == "detach":
-            self.exit(0)
+            self._leaving = True
+            self.exit(1 if self._fault else 0)
             return
         screen = self._room_screen()
         if self._verbs is None or self.feed is None or screen is None:

@@ -219,7 +219,7 @@ class LineList(ScrollView, can_focus=True):
         palette = self._palette or self._make_palette()
         base = self.rich_style
         if index >= len(self._rows):
-            self._painted.pop(index, None)
+            self._painted[index] = ()
             return Strip.blank(width, base)
         line = self._marked(index, self._rows.line(index, width))
         self._painted[index] = line

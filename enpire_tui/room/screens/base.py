@@ -65,6 +65,9 @@ class RoomScreen(Screen[None]):
     NAME: ClassVar[str] = ""
     AUTO_FOCUS: ClassVar[str | None] = "LineList.main"
 
+    composed = False
+    """Whether its lists are there; a screen is on the stack before they are."""
+
     def compose(self) -> ComposeResult:
         yield LineList(cursor=False, id="top").unfocusable()
         yield Vertical(*self.body(), id="body")
@@ -74,6 +77,10 @@ class RoomScreen(Screen[None]):
             id="bottom",
         )
         yield LineList(cursor=False, id="tiny").unfocusable()
+
+    def on_mount(self) -> None:
+        """The lists are there."""
+        self.composed = True
 
     def body(self) -> Iterable[Widget]:
         """Widgets between the top lines and the keys."""
@@ -123,4 +130,5 @@ class RoomScreen(Screen[None]):
         self.call_after_refresh(self._repaint)
 
     def _repaint(self) -> None:
-        self.paint(room_of(self).moment())
+        if self.composed:
+            self.paint(room_of(self).moment())

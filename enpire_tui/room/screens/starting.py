@@ -9,7 +9,7 @@ from enpire_tui.room.line_list import LineList, lines
 from enpire_tui.room.text import Line, fit, wrap
 from enpire_tui.room.tones import state
 
-RUNNING = "running"
+RUNNING = "RUNNING"
 
 
 class StartingScreen(Screen[None]):

@@ -58,7 +58,7 @@ class WorkspaceScreen(RoomScreen):
         self._station = station
         self._transcript = agent.Transcript()
         self._stop_looking()
-        if self.is_mounted:
+        if self.composed:
             self.list("transcript").following = True
             self._repaint()
 
@@ -90,7 +90,7 @@ class WorkspaceScreen(RoomScreen):
 
     def _stop_looking(self) -> None:
         self._frame = []
-        if self.is_mounted:
+        if self.composed:
             self.workers.cancel_group(self, "camera")
 
     async def _look(self, station: str) -> None:

@@ -32,8 +32,9 @@ def age(seconds: float | None) -> str:
     """How long ago, in at most five cells."""
     if seconds is None:
         return "-"
-    if seconds < 9.95:
-        return f"{max(0.0, seconds):.1f}s"
+    # Tenths would change at every paint and tell nothing.
+    if seconds < 1.0:
+        return "<1s"
     if seconds < 100:
         return f"{seconds:.0f}s"
     if seconds < 6000:
