@@ -9,6 +9,7 @@ from enpire_tui.supervisor import metrics, selection
 from robots.wire.records import Mode
 
 ORDER_SHOWN_S = 8.0
+WIDE = 110
 _ORDER = {PENDING: ("…", "note"), DONE: ("✓", "good")}
 
 
@@ -41,7 +42,9 @@ def _who(moment: Moment, width: int) -> Line:
     ]
     if spec.unsandboxed:
         left.append(("  UNSANDBOXED", "bold bad"))
-    if width >= 110:
+    if word == "SETUP" and not moment.notice and width >= WIDE:
+        left.append(("  nothing moves until `enpire-tui --autonomous` hands over", "note"))
+    elif width >= WIDE:
         backend = "search agents, no language model" if spec.backend == "search" else spec.backend
         left.append((f"  {spec.run_id}  {backend}", "dim"))
     if moment.notice:
