@@ -39,7 +39,7 @@ def main() -> None:
     """Draws what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/pictures"))
-    parser.add_argument("--size", default="120x36")
+    parser.add_argument("--size", default="120x34")
     parser.add_argument("--theme", default="room-dark")
     parser.add_argument("names", nargs="*")
     given = parser.parse_args()
