@@ -49,7 +49,7 @@ class RoomApp(App[int]):
     """
 
     TITLE = "enpire"
-    CSS_PATH = "room.tcss"
+    CSS_PATH = Path(__file__).with_name("room.tcss")
     COMMANDS: ClassVar = {ActionsProvider}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
