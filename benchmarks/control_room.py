@@ -44,14 +44,14 @@ PROCESSES = [sys.executable, "-m", "benchmarks.control_room_processes"]
 class Terminal:
     """A process in a pty; what it writes is counted."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *command: str) -> None:
         self.began_s = time.monotonic()
         # `None` for the child is never seen: it becomes the process.
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
             os.environ.pop("SSH_CONNECTION", None)
-            os.execv(sys.executable, [*PROCESSES, *arguments])
+            os.execv(sys.executable, command)
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         self.written = 0
 
@@ -119,7 +119,7 @@ def quantile(values: list[float], share: float) -> float:
 def steady(role: str, home: Path, seconds: float, marker: bytes) -> Row:
     """A role while nobody touches it, and then its answers to keys."""
     report = home / f"{role}.json"
-    terminal = Terminal(role, str(home), str(report))
+    terminal = Terminal(*PROCESSES, role, str(home), str(report))
     terminal.read(time.monotonic() + SETTLE_S)
     terminal.signal(signal.SIGUSR1)
     terminal.written, began_s = 0, time.monotonic()
@@ -140,7 +140,7 @@ def steady(role: str, home: Path, seconds: float, marker: bytes) -> Row:
 
 def keys(role: str, home: Path, marker: bytes, count: int = 40) -> list[float]:
     """Seconds from a key to the first output that shows the cursor at another row."""
-    terminal = Terminal(role, str(home), str(home / "keys.json"))
+    terminal = Terminal(*PROCESSES, role, str(home), str(home / "keys.json"))
     terminal.read(time.monotonic() + SETTLE_S)
     found: list[float] = []
     for _ in range(count):
@@ -155,11 +155,28 @@ def keys(role: str, home: Path, marker: bytes, count: int = 40) -> list[float]:
     return found
 
 
-def first_paint(role: str, home: Path) -> float:
+# The room as the command line opens it, at the moment when it looks for a fleet.
+ROOM = """
+from enpire_tui.room.entrance import Launch
+from enpire_tui.room.app import RoomApp
+import time
+RoomApp(Launch(lambda: time.sleep(60))).run()
+"""
+BARE = """
+from textual.app import App
+from textual.widgets import Static
+class BareApp(App):
+    def compose(self):
+        yield Static("enpire")
+BareApp().run()
+"""
+
+
+def first_paint(code: str) -> float:
     """Seconds from the start of a process to its first words on the screen."""
-    terminal = Terminal(role, str(home), str(home / "paint.json"))
+    terminal = Terminal(sys.executable, "-c", code)
     seen_s = terminal.read(terminal.began_s + START_S, b"enpire")
-    assert seen_s is not None, f"{role} painted nothing"
+    assert seen_s is not None, "nothing was painted"
     terminal.signal(signal.SIGKILL)
     terminal.close()
     return seen_s - terminal.began_s
@@ -190,9 +207,7 @@ def main() -> None:
         home = Path(folder)
         room = steady("room", home, options.seconds, cursor_marker())
         table = steady("table", home, options.seconds, b"48;2;")
-        starts = [
-            (first_paint("room", home), first_paint("bare", home)) for _ in range(options.starts)
-        ]
+        starts = [(first_paint(ROOM), first_paint(BARE)) for _ in range(options.starts)]
     ours, peer = figures(room), figures(table)
     ratio = statistics.median(one for one, _ in starts) / statistics.median(
         two for _, two in starts

@@ -1,9 +1,9 @@
 """The processes that `benchmarks.control_room` measures, one function each.
 
 `python -m benchmarks.control_room_processes ROLE HOME [REPORT]`. `fleet` stands for 64 stations and
-their supervisor over the real wire; `room` is the control room on it, `table` the same rows in
-Textual's DataTable, `bare` an app that shows one word. What is measured from inside goes to REPORT
-when the process is told to end (SIGTERM).
+their supervisor over the real wire; `room` is the control room on it and `table` the same rows in
+Textual's DataTable. What is measured from inside goes to REPORT when the process is told to end
+(SIGTERM).
 """
 
 import asyncio
@@ -261,18 +261,6 @@ def table(home: Path, report: Path) -> None:
     TableApp().run()
 
 
-def bare(word: str) -> None:
-    """An app that shows one word: what Textual itself takes to its first paint."""
-    from textual.app import App, ComposeResult
-    from textual.widgets import Static
-
-    class BareApp(App[None]):
-        def compose(self) -> ComposeResult:
-            yield Static(word)
-
-    BareApp().run()
-
-
 def main() -> None:
     role, home = sys.argv[1], Path(sys.argv[2])
     match role:
@@ -280,10 +268,8 @@ def main() -> None:
             asyncio.run(fleet(home))
         case "room":
             room(home, Path(sys.argv[3]))
-        case "table":
-            table(home, Path(sys.argv[3]))
         case _:
-            bare("enpire")
+            table(home, Path(sys.argv[3]))
 
 
 if __name__ == "__main__":
