@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import field
 from typing import NamedTuple
 
+from enpire_tui.home import SUPERVISOR
 from enpire_tui.room import words
 from enpire_tui.run_spec import RunSpec
 from enpire_tui.supervisor import state as run_fold
@@ -138,7 +139,7 @@ class RoomState:
             self._agent(self.agents[source], row)
         elif isinstance(row.event, ev.TokensMetered):
             self._tokens(row.event, row.wall_s)
-        else:
+        elif source == SUPERVISOR:
             run_fold.apply(self.run, row.seq, row.event)
             if isinstance(row.event, ev.RunStarted | ev.FleetMeasured):
                 self.measured_wall_s = row.wall_s
@@ -151,22 +152,9 @@ class RoomState:
             self.stations[source] = _station(source)
         elif source in self.agents:
             self.agents[source] = AgentSeen(source)
-        else:
+        elif source == SUPERVISOR:
             self.run = run_fold.RunState()
         self.events = [each for each in self.events if each.source != source]
-
-    def event(self, key: str) -> int | None:
-        """Place of an event among all, by its key."""
-        source, _, seq = key.rpartition("/")
-        places = range(len(self.events) - 1, -1, -1)
-        return next(
-            (
-                i
-                for i in places
-                if self.events[i].seq == int(seq) and self.events[i].source == source
-            ),
-            None,
-        )
 
     def elapsed_s(self, now_wall_s: float) -> float:
         """Research seconds of the run now, from its clock as it was journalled last."""
