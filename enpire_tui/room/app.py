@@ -118,7 +118,7 @@ class RoomApp(App[int]):
         self._install_screens()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(feed.run(self.paint))
-            self.switch_screen(FLEET)
+            self.push_screen(FLEET)
             if self._autonomous:
                 tasks.create_task(self._hand_over(feed))
 
