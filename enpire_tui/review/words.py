@@ -134,9 +134,9 @@ def _redacted(match: re.Match[str]) -> str:
 def _turn(event: _TurnEvent) -> Said:
     if isinstance(event, ev.TranscriptLine):
         text, idea_id, role = event.text, event.idea_id, event.role
+        error = role == "result" and text.startswith(REFUSED)
         if idea_id and not text.startswith(idea_id):
             text = f"{idea_id}: {text}"
-        error = role == "result" and text.startswith(REFUSED)
         return Said(role if role in KINDS else "system", text, idea_id, event.turn, error)
     if isinstance(event, ev.ToolCalled):
         call_id = event.call_id
