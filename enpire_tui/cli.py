@@ -31,9 +31,17 @@ def _command(arguments: argparse.Namespace) -> Command:
     from enpire_tui import commands
 
     if arguments.command is None:
+        if _on_terminal(arguments):
+            return commands.room
         return commands.autonomous if arguments.autonomous else commands.overview
     chosen: Command = getattr(commands, arguments.command)
     return chosen
+
+
+def _on_terminal(arguments: argparse.Namespace) -> bool:
+    """Whether the control room is asked for, and somebody can see it."""
+    wanted = arguments.room or not arguments.autonomous
+    return wanted and not arguments.json and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="enpire-tui",
         description="A control room in which coding agents improve robot policies on a fleet of "
-        "stations. Without a command: what the fleet does now.",
+        "stations. Without a command: the control room on a terminal, elsewhere what the fleet does now.",
         epilog=EPILOG,
     )
     parser.add_argument(
@@ -49,6 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_common(parser)
     _add_fleet_options(parser)
+    parser.add_argument(
+        "--room", action="store_true", help="with --autonomous: in the control room, on a terminal"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the fleet up after the run")
     parser.add_argument(
         "--policy", type=Path, metavar="FILE", help="signed policy file, for real drivers"

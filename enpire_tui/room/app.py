@@ -1,0 +1,280 @@
+"""The control room's Textual app: it joins feed, screens and keys, and paints by one clock."""
+
+# Textual leaves the type of an app's result open in places.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+import asyncio
+import os
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from enpire_tui import lifecycle
+from enpire_tui.fleet import FleetError
+from enpire_tui.room import actions, themes
+from enpire_tui.room.actions import BY_NAME, FLEET, WORKSPACE, Where
+from enpire_tui.room.feed import Feed, connect
+from enpire_tui.room.keys import DEFAULT, Keys
+from enpire_tui.room.launch import Launch
+from enpire_tui.room.moment import Moment
+from enpire_tui.room.orders import Order
+from enpire_tui.room.palette import ActionsProvider
+from enpire_tui.room.screens.base import RoomScreen
+from enpire_tui.room.screens.starting import StartingScreen
+from enpire_tui.room.verbs import Question, Verbs
+from robots.wire.client import Refused, Unreachable
+from robots.wire.clock import Clock, SystemClock
+from robots.wire.station_replies import CameraFrame
+
+LOCAL_HZ, REMOTE_HZ = 10.0, 4.0
+
+
+def remote() -> bool:
+    """Whether the terminal is at the other end of SSH."""
+    return bool(os.environ.get("SSH_CONNECTION") or os.environ.get("SSH_TTY"))
+
+
+class RoomApp(App[int]):
+    """The control room.
+
+    Args:
+        launch: Brings the fleet up; None where `feed` is given.
+        feed: Of a fleet that is up.
+        keys: Which key does what.
+        autonomous: Whether to hand the fleet over once it is up.
+        policy: Signed policy file for that, for real drivers.
+    """
+
+    TITLE = "enpire"
+    CSS_PATH = "room.tcss"
+    COMMANDS: ClassVar = {ActionsProvider}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            ",".join(DEFAULT[action.name]),
+            "command_palette" if action.name == "palette" else f"act('{action.name}')",
+            action.title,
+            id=action.name,
+            # SAFETY: the fleet can be held from any screen, also from under a dialog.
+            priority=action.name == "hold_fleet",
+        )
+        for action in actions.ACTIONS
+    ]
+
+    def __init__(
+        self,
+        launch: Launch | None = None,
+        feed: Feed | None = None,
+        keys: Keys = DEFAULT,
+        clock: Clock | None = None,
+        *,
+        autonomous: bool = False,
+        policy: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.keys = keys
+        self.remote = remote()
+        self.feed = feed
+        self._launch = launch
+        self._clock = clock or SystemClock()
+        self._verbs: Verbs | None = None
+        self._autonomous = autonomous
+        self._policy = policy
+        self._fault = ""
+        self._notice = ""
+        self._leaving = False
+        self.animation_level = "none"
+        for theme in themes.THEMES:
+            self.register_theme(theme)
+        self.theme = themes.DARK
+        self.set_keymap({name: ",".join(wanted) for name, wanted in keys.items()})
+
+    # --- life -------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """The first paint comes before anything is started or connected."""
+        self.push_screen(StartingScreen())
+        self.set_interval(1.0 / (REMOTE_HZ if self.remote else LOCAL_HZ), self.paint)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.run_worker(self._live(), name="feed", exit_on_error=True)
+
+    async def _live(self) -> None:
+        """Bring the fleet up, follow it, and hand it over if that was asked for."""
+        if self.feed is None:
+            assert self._launch is not None, "either a feed or a launch"
+            try:
+                spec = await self._launch.run()
+            except lifecycle.Fault as fault:
+                self._fault = str(fault)
+                return
+            self.feed = connect(self._launch.home, spec, self._clock)
+        feed = self.feed
+        self._verbs = Verbs(feed)
+        self._install_screens()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(feed.run(self.paint))
+            self.switch_screen(FLEET)
+            if self._autonomous:
+                tasks.create_task(self._hand_over(feed))
+
+    async def _hand_over(self, feed: Feed) -> None:
+        from enpire_tui import headless
+        from enpire_tui.control import Control
+
+        assert self._launch is not None
+        self._notice = "handing over"
+        try:
+            async with Control(self._launch.home) as control:
+                await headless.hand_over(
+                    control, feed.state.spec, headless.Options(policy=self._policy)
+                )
+        except (Refused, Unreachable, FleetError) as error:
+            feed.refuse("hand over", str(error))
+        self._notice = ""
+
+    def _install_screens(self) -> None:
+        from enpire_tui.room.screens.events import EventsScreen
+        from enpire_tui.room.screens.fleet import FleetScreen
+        from enpire_tui.room.screens.research import ResearchScreen
+        from enpire_tui.room.screens.workspace import WorkspaceScreen
+
+        for kind in (FleetScreen, WorkspaceScreen, ResearchScreen, EventsScreen):
+            self.install_screen(kind(), kind.NAME)
+
+    # --- what screens ask -------------------------------------------------------------------
+
+    def moment(self) -> Moment:
+        """What is known now."""
+        assert self.feed is not None, "screens come after the feed"
+        return self.feed.moment(notice=self._notice)
+
+    def orders(self) -> tuple[list[Order], float]:
+        """Orders, and the time that their ages are told from."""
+        assert self.feed is not None, "screens come after the feed"
+        return self.feed.orders, self._clock.monotonic()
+
+    async def frame(self, station: str) -> CameraFrame:
+        """A picture of a station's scene.
+
+        Raises:
+            Refused, Unreachable: There is none.
+        """
+        assert self.feed is not None, "screens come after the feed"
+        return await self.feed.frame(station)
+
+    def where(self) -> Where:
+        """Where the person is."""
+        screen = self._room_screen()
+        assert screen is not None, "screens come after the feed"
+        return Where(self.moment(), screen.NAME, screen.station)
+
+    def _room_screen(self) -> RoomScreen | None:
+        """The screen that is seen, below a dialog if one is open."""
+        screens = (each for each in reversed(self.screen_stack) if isinstance(each, RoomScreen))
+        found = next(screens, None)
+        return found if found is not None and found.composed else None
+
+    def paint(self) -> None:
+        """One tick of the paint clock, or an answer that is shown at once."""
+        if self._leaving or not self.screen_stack:
+            return
+        screen: Screen[object] = self.screen_stack[-1]
+        if isinstance(screen, StartingScreen) and self._launch is not None:
+            launch = self._launch
+            screen.paint(launch.words, launch.detail, launch.daemons(), self._fault)
+            return
+        seen = self._room_screen()
+        if seen is not None and self.feed is not None:
+            seen.paint(self.moment())
+
+    # --- actions ----------------------------------------------------------------------------
+
+    async def action_quit(self) -> None:
+        """Textual's own way out is ours."""
+        self.act("detach")
+
+    def action_act(self, name: str) -> None:
+        """A key of the registry was pressed."""
+        self.act(name)
+
+    def act(self, name: str) -> None:
+        """Do an action of the registry, or say why not."""
+        if name == "detach":
+            self._leaving = True
+            self.exit(1 if self._fault else 0)
+            return
+        screen = self._room_screen()
+        if self._verbs is None or self.feed is None or screen is None:
+            return
+        where = self.where()
+        reason = BY_NAME[name].refusal(where)
+        if reason:
+            self.feed.refuse(BY_NAME[name].title, reason)
+        elif hasattr(self._verbs, name):
+            asked: Question | None = getattr(self._verbs, name)(where)
+            if asked is not None:
+                self._ask(asked)
+        else:
+            doer = screen if hasattr(screen, f"do_{name}") else self
+            getattr(doer, f"do_{name}")()
+        self.paint()
+
+    def _ask(self, asked: Question) -> None:
+        from enpire_tui.room.screens.dialogs import Dialog
+
+        def answered(answers: tuple[str, ...] | None) -> None:
+            if answers is not None:
+                asked.then(answers)
+                self.paint()
+
+        self.push_screen(Dialog(asked.heading, asked.text, asked.asked, asked.word), answered)
+
+    def show(self, name: str, station: str = "") -> None:
+        """Go to a screen; the workspace opens on a station."""
+        from enpire_tui.room.screens.workspace import WorkspaceScreen
+
+        target = self.get_screen(name)
+        if isinstance(target, WorkspaceScreen) and station:
+            target.choose(station)
+        if target is not self.screen:
+            self.switch_screen(name)
+
+    def do_show_fleet(self) -> None:
+        """Screen 1."""
+        self.show(FLEET)
+
+    def do_show_workspace(self) -> None:
+        """The workspace of the chosen station."""
+        self.show(WORKSPACE, self.where().station)
+
+    def do_show_research(self) -> None:
+        """Screen 5."""
+        self.show(actions.RESEARCH)
+
+    def do_show_events(self) -> None:
+        """Screen 7."""
+        self.show(actions.EVENTS)
+
+    def do_back(self) -> None:
+        """From wherever one is to the fleet."""
+        self.show(FLEET)
+
+    def do_theme(self) -> None:
+        """The next theme."""
+        names = themes.NAMES
+        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+
+    def do_help(self) -> None:
+        """Every action with its key."""
+        from enpire_tui.room.screens.dialogs import HelpScreen
+        from enpire_tui.room.views import menus
+
+        self.push_screen(HelpScreen(menus.help_lines(self.where(), self.keys, 76)))
+
+    def do_palette(self) -> None:
+        """The palette itself; there for the sake of the list."""
+        self.action_command_palette()

@@ -1,0 +1,58 @@
+"""The fleet's journal: everybody's rows by time, filtered."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.widget import Widget
+
+from enpire_tui.room.actions import EVENTS
+from enpire_tui.room.line_list import LineList, lines
+from enpire_tui.room.moment import Moment
+from enpire_tui.room.screens.base import RoomScreen, pane, room_of
+from enpire_tui.room.screens.filter import FilterLine
+from enpire_tui.room.views import events
+
+
+class EventsScreen(RoomScreen):
+    """See the module."""
+
+    NAME: ClassVar[str] = EVENTS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._quiet = False
+        self._shown: tuple[int, str, bool] | None = None
+
+    def body(self) -> Iterable[Widget]:
+        yield pane(
+            "Events",
+            LineList(cursor=False, id="events-head", classes="one").unfocusable(),
+            LineList(id="events", follow=True, classes="main"),
+            FilterLine(),
+            id="events-pane",
+        )
+
+    def paint_body(self, moment: Moment) -> None:
+        shown = (moment.state.version, self.query_one(FilterLine).value, self._quiet)
+        self.list("events-head").show(lines([events.header(self.size.width)]))
+        if shown != self._shown:
+            self._shown = shown
+            rows = events.Events(moment.state.events, shown[1], quiet=self._quiet)
+            self.list("events").show(rows)
+            many = "every row" if self._quiet else "without the many small ones (a shows them)"
+            self.query_one("#events-pane").border_title = f"Events: {len(rows)}, {many}"
+
+    def do_all_events(self) -> None:
+        """Show the many small rows as well, or no longer."""
+        self._quiet = not self._quiet
+        self.paint_body(room_of(self).moment())
+
+    def do_filter(self) -> None:
+        """Let the person type a filter."""
+        self.query_one(FilterLine).open()
+
+    def on_filter_line_left(self) -> None:
+        self.list("events").focus()
+
+    def on_input_changed(self) -> None:
+        self.paint_body(room_of(self).moment())

@@ -1,0 +1,138 @@
+"""The robot of a workspace: state, pose between its limits, last episodes, camera. Pure."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from enpire_tui.room.moment import Live, Moment
+from enpire_tui.room.text import Line, fit, wrap
+from enpire_tui.room.tones import OUTCOMES
+from enpire_tui.room.views.fleet import batch
+from enpire_tui.room.views.pieces import age, bar, clock, field, needle, percent, title, word
+from robots.station.tasks import TaskSpec
+from robots.wire.records import Outcome
+from robots.wire.station_replies import CameraFrame
+
+# Keys of the observation that telemetry leaves out.
+_UNSHOWN = ("goal", "time")
+_AXES = ("x", "y", "z")
+
+
+class Axis(NamedTuple):
+    """One number of a robot's pose with its limits; low equals high where there are none."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+
+
+def axes(spec: TaskSpec) -> tuple[Axis, ...]:
+    """The numbers of a task's pose in the order in which telemetry tells them."""
+    found: list[Axis] = []
+    for each in spec.observation:
+        if each.key.startswith(_UNSHOWN):
+            continue
+        size = math.prod(each.shape)
+        units = [unit.strip() for unit in each.unit.split(",")]
+        commanded = each.shape == spec.limits.shape and not found
+        label = each.key.split("_")[0]
+        for index in range(size):
+            unit = units[min(index, len(units) - 1)]
+            low = high = 0.0
+            if commanded and spec.limits.low:
+                low, high = spec.limits.low[index], spec.limits.high[index]
+            elif unit == "rad":
+                low, high = -math.pi, math.pi
+            part = "yaw" if unit == "rad" else _AXES[index] if size <= len(_AXES) else str(index)
+            found.append(Axis(f"{label} {part}", unit, low, high))
+    return tuple(found)
+
+
+def lines(moment: Moment, name: str, pose_axes: Sequence[Axis], width: int) -> list[Line]:
+    """The pane."""
+    live, seen, need = moment.live.get(name), moment.station(name), moment.need(name)
+    told: list[Line] = [(word(moment.word(name), 14), (batch(moment, name), ""))]
+    if need.text:
+        told += [((part, "bold warn"),) for part in wrap(need.text, width)]
+    if live is not None:
+        told += _standing(live)
+        told.append((("", ""),))
+        told += _pose(live, pose_axes, width)
+    else:
+        told.append((("no telemetry yet", "dim"),))
+    told.append(())
+    told.append(title("last 50", width))
+    told.append(
+        (
+            (percent(seen.rate), "bold"),
+            (f" of {len(seen.recent)} ", "dim"),
+            *bar(seen.rate or 0.0, max(4, width - 16)),
+        )
+    )
+    told += strip([each.episode.outcome for each in seen.episodes], width)
+    return told
+
+
+def _standing(live: Live) -> list[Line]:
+    value = live.value
+    grant = "none" if value.grant_s <= 0 else clock(value.grant_s)
+    if value.grant_s >= 1e5:
+        grant = "not needed"
+    episode = f"{value.episode + 1}, {value.robot_s:.1f} robot s" if value.episode >= 0 else "-"
+    score = f"{value.score:.3f}" if value.score is not None else "-"
+    return [
+        field("episode", episode),
+        field("verifier", score),
+        field("grant", grant, "" if value.grant_s > 0 else "warn"),
+        field("data", f"{age(live.age_s)} old", "dim"),
+    ]
+
+
+def _pose(live: Live, pose_axes: Sequence[Axis], width: int) -> list[Line]:
+    told: list[Line] = []
+    for index, value in enumerate(live.value.pose):
+        axis = pose_axes[index] if index < len(pose_axes) else Axis(f"{index}", "", 0.0, 0.0)
+        head = (fit(axis.name, 11), "dim"), (fit(f"{value:+.3f}", 7, right=True), "")
+        room = width - 23
+        if axis.low < axis.high and room >= 5:
+            share = (value - axis.low) / (axis.high - axis.low)
+            told.append((*head, (f" {axis.unit:4}", "dim"), *needle(share, room - 1)))
+        else:
+            told.append((*head, (f" {axis.unit}", "dim")))
+    return told
+
+
+def strip(outcomes: Sequence[Outcome], width: int, rows: int = 2) -> list[Line]:
+    """The last episodes, the latest at the end."""
+    kept = list(outcomes)[-width * rows :]
+    told: list[Line] = [
+        tuple(OUTCOMES[each.value] for each in kept[start : start + width])
+        for start in range(0, len(kept), width)
+    ]
+    return told or [(("no episodes yet", "dim"),)]
+
+
+def picture(frame: CameraFrame, width: int) -> list[Line]:
+    """A camera frame in half-blocks: two pixels a cell, one above the other."""
+    wide = max(1, min(width, frame.width))
+    rows = max(1, round(wide * frame.height / frame.width / 2))
+    told: list[Line] = []
+    for row in range(rows):
+        spans: list[tuple[str, str]] = []
+        for column in range(wide):
+            upper = _pixel(frame, column / wide, 2 * row / (2 * rows))
+            lower = _pixel(frame, column / wide, (2 * row + 1) / (2 * rows))
+            tone = f"{upper} on {lower}"
+            if spans and spans[-1][1] == tone:
+                spans[-1] = (spans[-1][0] + "▀", tone)
+            else:
+                spans.append(("▀", tone))
+        told.append(tuple(spans))
+    return told
+
+
+def _pixel(frame: CameraFrame, x: float, y: float) -> str:
+    at = 3 * (int(y * frame.height) * frame.width + int(x * frame.width))
+    red, green, blue = frame.rgb[at : at + 3]
+    return f"#{red:02x}{green:02x}{blue:02x}"
