@@ -229,6 +229,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 def review(arguments: argparse.Namespace) -> int:
     """Looks through a run's transcripts."""
     from enpire_tui.review import command as reviewing
+    from enpire_tui.review.runs import choose
     from enpire_tui.review.search import Query
     from enpire_tui.review.transcript import Filter
 
@@ -243,7 +244,17 @@ def review(arguments: argparse.Namespace) -> int:
         export=arguments.export,
         json=arguments.json,
     )
-    return reviewing.run(options, home)
+    if options.headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return reviewing.run(options, home)
+    chosen = choose(home, options.run)
+    try:
+        from enpire_tui.room import review_app
+    except ModuleNotFoundError as missing:
+        raise lifecycle.Fault(
+            f"the screen needs {missing.name}: install enpire-tui[room], or use "
+            "`enpire-tui review --search TEXT` or `--export FILE`"
+        ) from None
+    return review_app.enter(home, chosen.run_id)
 
 
 @_told

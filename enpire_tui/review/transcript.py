@@ -60,7 +60,7 @@ class Transcript:
         self._size = 0
         self._idea_names, self._idea_numbers = [""], {"": 0}
         self._turns: dict[int, int] = {}
-        self._name_width = max(map(len, self.agents))
+        self.name_width = max(map(len, self.agents))
         # A column each: 24 bytes a line in all.
         self._sources, self._agents, self._kinds, self._flags = (array("B") for _ in range(4))
         self._ideas, self._turn, self._seqs, self._tokens = (array("I") for _ in range(4))
@@ -130,7 +130,7 @@ class Transcript:
             self._idea_names.append(idea_id)
         name = self.agents[owner]
         line = (
-            f"{self._time(wall_s)} {name:{self._name_width}} {kind:{KIND_WIDTH}} {text}\n"
+            f"{self._time(wall_s)} {name:{self.name_width}} {kind:{KIND_WIDTH}} {text}\n"
         ).encode("utf-8", "replace")
         self._size += len(line)
         self._sources.append(source)

@@ -140,10 +140,13 @@ class RoomApp(App[int]):
         from enpire_tui.room.screens.events import EventsScreen
         from enpire_tui.room.screens.fleet import FleetScreen
         from enpire_tui.room.screens.research import ResearchScreen
+        from enpire_tui.room.screens.review import ReviewScreen
         from enpire_tui.room.screens.workspace import WorkspaceScreen
 
         for kind in (FleetScreen, WorkspaceScreen, ResearchScreen, EventsScreen):
             self.install_screen(kind(), kind.NAME)
+        home = self._launch.home if self._launch is not None else None
+        self.install_screen(ReviewScreen(home), ReviewScreen.NAME)
 
     # --- what screens ask -------------------------------------------------------------------
 
@@ -254,6 +257,10 @@ class RoomApp(App[int]):
     def do_show_research(self) -> None:
         """Screen 5."""
         self.show(actions.RESEARCH)
+
+    def do_show_transcripts(self) -> None:
+        """Screen 6."""
+        self.show(actions.TRANSCRIPTS)
 
     def do_show_events(self) -> None:
         """Screen 7."""
