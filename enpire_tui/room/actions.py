@@ -119,10 +119,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("show_research", "research", _SEE, footer=(FLEET, EVENTS)),
     Action("show_transcripts", "transcripts", _SEE, footer=(EVENTS,)),
     Action("show_events", "events", _SEE, footer=(FLEET, RESEARCH)),
-    Action("next_station", "next station", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),
-    Action(
-        "previous_station", "previous station", _SEE, screens=(WORKSPACE,), refusal=_in_workspace
-    ),
+    Action("next_station", "the next one", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),
+    Action("previous_station", "the one before", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),
     Action("camera", "camera", _SEE, (WORKSPACE,), (WORKSPACE,), refusal=_in_workspace),
     Action("filter", "filter", _SEE, (FLEET, EVENTS), (FLEET, EVENTS), refusal=_listed),
     _reading("search", "search", footer=True),

@@ -171,11 +171,12 @@ class RoomApp(App[int]):
 
     def where(self) -> Where:
         """Where the person is."""
-        screen = self._room_screen()
+        screen = self.seen
         assert screen is not None, "screens come after the feed"
         return Where(self.moment(), screen.NAME, screen.station)
 
-    def _room_screen(self) -> RoomScreen | None:
+    @property
+    def seen(self) -> RoomScreen | None:
         """The screen that is seen, below a dialog if one is open."""
         screens = (each for each in reversed(self.screen_stack) if isinstance(each, RoomScreen))
         found = next(screens, None)
@@ -190,7 +191,7 @@ class RoomApp(App[int]):
             launch = self._launch
             screen.paint(launch.words, launch.detail, launch.daemons(), self._fault)
             return
-        seen = self._room_screen()
+        seen = self.seen
         if seen is not None and self.feed is not None:
             seen.paint(self.moment())
 
@@ -210,7 +211,7 @@ class RoomApp(App[int]):
             self._leaving = True
             self.exit(1 if self._fault else 0)
             return
-        screen = self._room_screen()
+        screen = self.seen
         if self._verbs is None or self.feed is None or screen is None:
             return
         where = self.where()

@@ -32,7 +32,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from enpire_tui.room.text import Line, clean
+from enpire_tui.room.text import ELLIPSIS, Line, clean
 from enpire_tui.room.tones import Palette
 
 FAR = 2**31
@@ -183,6 +183,11 @@ class LineList(ScrollView, can_focus=True):
         """Key under the cursor, "" if there is none."""
         return self._key if self._cursor else ""
 
+    @property
+    def wide(self) -> int:
+        """Cells of a row, without the scrollbar; at least one, also before there is a layout."""
+        return max(1, self.scrollable_content_region.width)
+
     def _rebind(self) -> None:
         count = len(self._rows)
         if not self._cursor or not count:
@@ -199,7 +204,7 @@ class LineList(ScrollView, can_focus=True):
 
     def _repaint(self) -> None:
         """Ask for the rows on the screen whose line is not what was painted last."""
-        first, width = self.scroll_offset.y, self.size.width
+        first, width = self.scroll_offset.y, self.wide
         for y in range(self.size.height):
             index = first + y
             line = self._rows.line(index, width) if index < len(self._rows) else ()
@@ -215,7 +220,7 @@ class LineList(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One row of the screen."""
-        width, index = self.size.width, self.scroll_offset.y + y
+        width, index = self.wide, self.scroll_offset.y + y
         palette = self._palette or self._make_palette()
         base = self.rich_style
         if index >= len(self._rows):
@@ -228,7 +233,11 @@ class LineList(ScrollView, can_focus=True):
         if line and line[-1][1] in ("cursor", "mark"):
             base += palette.style(line[-1][1])
         segments = [Segment(clean(text), base + _over(palette, tone)) for text, tone in line]
-        return Strip(segments).adjust_cell_length(width, base).simplify()
+        strip = Strip(segments)
+        if strip.cell_length > width > 0:
+            cut = strip.crop(0, width - 1)
+            strip = Strip.join([cut, Strip([Segment(ELLIPSIS, base)])])
+        return strip.adjust_cell_length(width, base).simplify()
 
     def _make_palette(self) -> Palette:
         app: App[object] = self.app

@@ -81,7 +81,10 @@ def _research(row: ev.AnyEvent) -> Told | None:
 def _station(row: ev.AnyEvent) -> Told | None:
     match row:
         case ev.StationHeld(reason=reason, by=by, latched=latched):
-            return Told("bad" if latched else "warn", f"held by {by}: {reason}")
+            return Told(
+                "bad" if latched else "warn",
+                f"held: {reason}" if "(by " in reason else f"held by {by}: {reason}",
+            )
         case ev.StationReleased(cause=cause, by=by):
             return Told("good", f"released by {by} {cause}".rstrip())
         case ev.StationQuarantined(reason=reason):

@@ -79,7 +79,9 @@ class RoomScreen(Screen[None]):
         yield LineList(cursor=False, id="tiny").unfocusable()
 
     def on_mount(self) -> None:
-        """The lists are there."""
+        """The lists are there; kept, since they are painted until the very end."""
+        self._lists = {str(each.id): each for each in self.query(LineList)}
+        self._panes = {str(each.id): each for each in self.query(".pane")}
         self.composed = True
 
     def body(self) -> Iterable[Widget]:
@@ -110,7 +112,12 @@ class RoomScreen(Screen[None]):
 
     def list(self, name: str) -> LineList:
         """One of the screen's lists."""
-        return self.query_one(f"#{name}", LineList)
+        return self._lists[name]
+
+    def head(self, name: str, text: str) -> None:
+        """Give a pane its title."""
+        if self._panes[name].border_title != text:
+            self._panes[name].border_title = text
 
     def on_resize(self, event: events.Resize) -> None:
         """Small screens show less, instead of everything badly."""

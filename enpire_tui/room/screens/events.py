@@ -20,6 +20,7 @@ class EventsScreen(RoomScreen):
 
     def __init__(self) -> None:
         super().__init__()
+        self._filter = FilterLine()
         self._quiet = False
         self._shown: tuple[int, str, bool] | None = None
 
@@ -28,19 +29,19 @@ class EventsScreen(RoomScreen):
             "Events",
             LineList(cursor=False, id="events-head", classes="one").unfocusable(),
             LineList(id="events", follow=True, classes="main"),
-            FilterLine(),
+            self._filter,
             id="events-pane",
         )
 
     def paint_body(self, moment: Moment) -> None:
-        shown = (moment.state.version, self.query_one(FilterLine).value, self._quiet)
+        shown = (moment.state.version, self._filter.value, self._quiet)
         self.list("events-head").show(lines([events.header(self.size.width)]))
         if shown != self._shown:
             self._shown = shown
             rows = events.Events(moment.state.events, shown[1], quiet=self._quiet)
             self.list("events").show(rows)
             many = "every row" if self._quiet else "without the many small ones (a shows them)"
-            self.query_one("#events-pane").border_title = f"Events: {len(rows)}, {many}"
+            self.head("events-pane", f"Events: {len(rows)}, {many}")
 
     def do_all_events(self) -> None:
         """Show the many small rows as well, or no longer."""
@@ -49,7 +50,7 @@ class EventsScreen(RoomScreen):
 
     def do_filter(self) -> None:
         """Let the person type a filter."""
-        self.query_one(FilterLine).open()
+        self._filter.open()
 
     def on_filter_line_left(self) -> None:
         self.list("events").focus()

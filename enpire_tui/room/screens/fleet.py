@@ -18,12 +18,16 @@ class FleetScreen(RoomScreen):
 
     NAME: ClassVar[str] = FLEET
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._filter = FilterLine()
+
     def body(self) -> Iterable[Widget]:
         yield pane(
             "Fleet",
             LineList(cursor=False, id="fleet-head", classes="one").unfocusable(),
             LineList(id="fleet", classes="main"),
-            FilterLine(),
+            self._filter,
             id="fleet-pane",
         )
         yield pane("Latest", LineList(cursor=False, id="latest").unfocusable(), id="latest-pane")
@@ -33,18 +37,18 @@ class FleetScreen(RoomScreen):
         return self.list("fleet").chosen
 
     def paint_body(self, moment: Moment) -> None:
-        width = self.list("fleet").size.width
-        wanted = self.query_one(FilterLine).value
+        width = self.list("fleet").wide
+        wanted = self._filter.value
         self.list("fleet-head").show(lines([fleet.header(width)]))
         self.list("fleet").show(FixedRows(fleet.rows(moment, width, wanted)))
         latest = self.list("latest")
         seen = events.latest(moment.state.events, latest.size.height)
-        told = [events.event_line(each, latest.size.width) for each in seen]
-        latest.show(lines(told or [((" nothing yet", "dim"),)]))
+        told = [events.event_line(each, latest.wide) for each in seen]
+        latest.show(lines(told or [(("nothing yet", "dim"),)]))
 
     def do_filter(self) -> None:
         """Let the person type a filter."""
-        self.query_one(FilterLine).open()
+        self._filter.open()
 
     def on_filter_line_left(self) -> None:
         self.list("fleet").focus()

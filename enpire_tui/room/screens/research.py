@@ -34,9 +34,9 @@ class ResearchScreen(RoomScreen):
 
     def paint_body(self, moment: Moment) -> None:
         climb, ideas = self.list("climb"), self.list("ideas")
-        width = ideas.size.width
-        climb.show(lines(research.climb(moment, climb.size.width, climb.size.height)))
-        self.list("figures").show(lines([research.figures(moment, climb.size.width)]))
+        width = ideas.wide
+        climb.show(lines(research.climb(moment, climb.wide, climb.size.height)))
+        self.list("figures").show(lines([research.figures(moment, climb.wide)]))
         self.list("ideas-head").show(lines([research.idea_header(width)]))
         ideas.show(FixedRows(research.ideas(moment, width)))
         self.list("idea-detail").show(lines(research.detail(moment, ideas.chosen, width)))

@@ -81,7 +81,7 @@ class WorkspaceScreen(RoomScreen):
         if self._frame:
             self._stop_looking()
         else:
-            self._frame = [((" looking", "dim"),)]
+            self._frame = [(("looking", "dim"),)]
             self.run_worker(self._look(self._station), group="camera", exclusive=True)
 
     def on_screen_suspend(self) -> None:
@@ -100,11 +100,13 @@ class WorkspaceScreen(RoomScreen):
             try:
                 frame = await room.frame(station)
             except (Refused, Unreachable) as fault:
-                self._frame = [(), ((f"no picture: {fault}", "warn"),)]
+                self._frame = [((f"no picture: {fault}", "warn"),)]
                 return
-            width = self.list("robot").size.width
+            shown = self.list("robot")
+            # All of it is seen without scrolling: a cell is one pixel wide and two high.
+            width = min(shown.wide, 2 * max(6, shown.size.height - 4) * frame.width // frame.height)
             head = f"camera {frame.camera}, c closes it"
-            self._frame = [(), ((head, "dim"),), *robot.picture(frame, width)]
+            self._frame = [((head, "dim"),), *robot.picture(frame, width)]
             self._repaint()
             if room.remote:
                 return
@@ -114,19 +116,19 @@ class WorkspaceScreen(RoomScreen):
         name = self._station
         if name not in moment.state.stations:
             return
-        self.query_one("#robot-pane").border_title = f"Robot {name}"
+        self.head("robot-pane", f"Robot {name}")
         if self._axes is None:
             self._axes = _axes(moment.state.spec.task)
         pane_ = self.list("robot")
-        told = robot.lines(moment, name, self._axes, pane_.size.width)
-        pane_.show(lines([*told, *self._frame]))
-        self.list("jobs").show(lines(jobs.lines(moment, name, self.list("jobs").size.width)))
+        told = robot.lines(moment, name, self._axes, pane_.wide, self._frame)
+        pane_.show(lines(told))
+        self.list("jobs").show(lines(jobs.lines(moment, name, self.list("jobs").wide)))
         said = self.list("transcript")
-        self.list("agent-head").show(lines(agent.head(moment, name, said.size.width)))
+        self.list("agent-head").show(lines(agent.head(moment, name, said.wide)))
         who = moment.agent(name)
         if who is not None:
-            self.query_one("#right").border_title = f"Agent {who.name}"
-            self._transcript.take(who, said.size.width)
+            self.head("right", f"Agent {who.name}")
+            self._transcript.take(who, said.wide)
             said.show(self._transcript)
 
 

@@ -48,7 +48,7 @@ def event_line(event: EventSeen, width: int) -> Line:
     stamp = time.strftime("%H:%M:%S", time.localtime(event.wall_s))
     kind = ((fit(event.kind, KIND), "faint"),) if width >= 110 else ()
     return (
-        (f" {fit(stamp, STAMP)}", "faint"),
+        (fit(stamp, STAMP), "faint"),
         (fit(event.source, SOURCE), "dim"),
         *kind,
         (event.text, event.tone),
@@ -58,7 +58,7 @@ def event_line(event: EventSeen, width: int) -> Line:
 def header(width: int) -> Line:
     """Names of the columns."""
     kind = fit("kind", KIND) if width >= 110 else ""
-    return ((f" {fit('time', STAMP)}{fit('from', SOURCE)}{kind}what", "dim"),)
+    return ((f"{fit('time', STAMP)}{fit('from', SOURCE)}{kind}what", "dim"),)
 
 
 def latest(events: Sequence[EventSeen], count: int) -> list[EventSeen]:

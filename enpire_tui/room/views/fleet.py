@@ -23,7 +23,7 @@ COLUMNS = (
     Column("station", 9, 0),
     Column("task", 10, 110),
     Column("agent", 7, 110),
-    Column("idea", 10, 0),
+    Column("idea", 10, 66),
     Column("batch", 15, 96),
     Column("last 50", 7, 0, right=True),
     Column("tok/min", 7, 96, right=True),
@@ -35,14 +35,14 @@ COLUMNS = (
 def shown(width: int) -> list[tuple[Column, int]]:
     """The columns that fit, each with its width."""
     chosen = [each for each in COLUMNS if width >= each.least]
-    used = sum(each.width for each in chosen) + len(GAP) * (len(chosen) - 1) + 1
+    used = sum(each.width for each in chosen) + len(GAP) * (len(chosen) - 1)
     return [(each, each.width or max(8, width - used)) for each in chosen]
 
 
 def header(width: int) -> Line:
     """Names of the columns."""
     cells = [fit(column.name, wide, right=column.right) for column, wide in shown(width)]
-    return ((" " + GAP.join(cells), "dim"),)
+    return ((GAP.join(cells), "dim"),)
 
 
 def rows(moment: Moment, width: int, wanted: str = "") -> list[tuple[str, Line]]:
@@ -93,7 +93,7 @@ def row(moment: Moment, name: str, width: int) -> Line:
         "last act": (act, "dim" if need is NOTHING else "bold warn"),
         "age": (age(age_s), "dim" if age_s is not None and age_s < STALE_S else "warn"),
     }
-    spans = [(" ", "")]
+    spans: list[tuple[str, str]] = []
     for index, (column, wide) in enumerate(shown(width)):
         text, tone = values[column.name]
         spans.append(((GAP if index else "") + fit(text, wide, right=column.right), tone))

@@ -25,20 +25,23 @@ def lines(moment: Moment, name: str, width: int) -> list[Line]:
     spec = moment.state.spec
     kind = regime(spec.baseline) or "not said"
     trained = "train.py" in spec.baseline.files
-    told: list[Line] = [field("regime", kind)]
-    why = "Nobody has started one." if trained else "This recipe has no train.py: nothing to train."
-    told += [((part, "dim"),) for part in wrap(f"No training job runs. {why}", width)]
-    told += [(), title("evaluations in progress", width)]
+    why = "none was started" if trained else "none; this recipe has no train.py"
+    told: list[Line] = [field("recipe", kind)]
+    told += [
+        ((fit("" if index else "job", 10), "dim"), (part, ""))
+        for index, part in enumerate(wrap(why, max(8, width - 10)))
+    ]
+    told.append(title("evaluations", width))
     told += _evaluations(moment, name, width) or [(("none", "dim"),)]
     waiting = [each for each in moment.state.run.candidates.values() if each.phase in _OPEN]
     if waiting:
-        told += [(), title("candidates in the queue", width)]
+        told.append(title("candidates", width))
         told += [
             (
                 (fit(each.idea_id, 9), ""),
                 (fit(each.phase.lower(), 11), "work"),
-                (f"{each.screen.success}/{each.screen.episodes}", "dim"),
-                (f"  {each.promote.success}/{each.promote.episodes}", ""),
+                (fit(f"{each.screen.success}/{each.screen.episodes}", 8), "dim"),
+                (f"{each.promote.success}/{each.promote.episodes}", ""),
             )
             for each in waiting
         ]
@@ -58,8 +61,8 @@ def _evaluations(moment: Moment, name: str, width: int) -> list[Line]:
         tone = "good" if known.running else "faint"
         told.append(
             (
-                (fit(what, 8), "" if known.running else "dim"),
-                (fit(known.idea_id, 9), "bold" if known.running else "dim"),
+                (fit(what, 9), "" if known.running else "dim"),
+                (fit(known.idea_id, 8), "bold" if known.running else "dim"),
                 *bar(done / of, max(4, width - 26), tone),
                 (fit(f"{done}/{known.episodes}", 8, right=True), ""),
             )

@@ -16,7 +16,7 @@ def footer(where: Where, keys: Keys, width: int) -> Line:
     spans: list[Span] = []
     room = width - 8
     for action in chosen:
-        key, name = shown(keys[action.name][0]), action.title
+        key, name = shown(keys[action.name][0]), named(action.name, where)
         used = len(key) + len(name) + 4
         if used > room:
             continue
@@ -24,6 +24,17 @@ def footer(where: Where, keys: Keys, width: int) -> Line:
         tone = "faint" if action.refusal(where) else ""
         spans += [(f" {key} ", "bold key"), (f"{name}  ", tone)]
     return (*spans, (f" {shown(keys['help'][0])} ", "bold key"), ("help", ""))
+
+
+def named(name: str, where: Where) -> str:
+    """An action's title with what it would be done to."""
+    title_ = BY_NAME[name].title
+    agent = where.moment.agent(where.station) if where.station else None
+    if where.station and title_.endswith(" station"):
+        return f"{title_.removesuffix(' station')} {where.station}"
+    if agent is not None and title_.endswith(" agent"):
+        return f"{title_.removesuffix(' agent')} {agent.name}"
+    return title_
 
 
 def help_lines(where: Where, keys: Keys, width: int) -> list[Line]:

@@ -1,11 +1,9 @@
 """The run's research: the hill climb over time, and the ideas below it. Pure."""
 
-import math
-
 from enpire_tui.room.moment import Moment
 from enpire_tui.room.text import Line, Span, fit
 from enpire_tui.room.tones import state
-from enpire_tui.room.views.pieces import percent
+from enpire_tui.room.views.pieces import percent, spread
 from enpire_tui.supervisor import metrics, selection
 from enpire_tui.supervisor.confirm import ConfirmRule
 from enpire_tui.supervisor.state import BASELINE, Candidate, Point
@@ -66,9 +64,10 @@ def _at(points: list[Point], elapsed_s: float) -> Point | None:
 def _row(columns: list[Point | None], row: int, high: int) -> Line:
     """One row of the plot; row 0 is 100%."""
     top, bottom = 1.0 - row / high, 1.0 - (row + 1) / high
-    label = f"{top:4.0%} " if row % 2 == 0 else " " * 5
+    marks = {round((1.0 - mark) * (high - 1)): mark for mark in _marks(high)}
+    label = f"{marks[row]:4.0%} " if row in marks else " " * 5
     goal = bottom < GOAL <= top
-    spans: list[Span] = [(label, "dim"), ("┤" if row % 2 == 0 else "│", "faint")]
+    spans: list[Span] = [(label, "dim"), ("┤" if row in marks else "│", "faint")]
     for point in columns:
         glyph, tone = ("┄", "note") if goal else (" ", "")
         if point is not None:
@@ -77,14 +76,22 @@ def _row(columns: list[Point | None], row: int, high: int) -> Line:
                 tone = f"{tone} band".strip()
             rate = min(point.rate, 1.0 - 1e-9)
             if bottom <= rate < top:
-                glyph = "▁▂▃▄▅▆▇█"[int((rate - bottom) * high * 8)]
                 glyph, tone = _LINE[int((rate - bottom) * high * len(_LINE))], "bold good band"
-        if spans[-1][1] == tone:
+        if spans[-1][1] == tone and len(spans) > 2:
             spans[-1] = (spans[-1][0] + glyph, tone)
         else:
             spans.append((glyph, tone))
+    if goal:
+        return spread(tuple(spans), ((f" goal {GOAL:.0%}", "note"),), AXIS + len(columns))
     return tuple(spans)
 
+
+def _marks(high: int) -> tuple[float, ...]:
+    """Rates that are labelled on the axis."""
+    return (1.0, 0.75, 0.5, 0.25, 0.0) if high >= _FINE else (1.0, 0.5, 0.0)
+
+
+_FINE = 8
 
 # A line at four heights of its cell, lowest first.
 _LINE = ("⣀", "⠤", "⠒", "⠉")
@@ -93,11 +100,9 @@ _LINE = ("⣀", "⠤", "⠒", "⠉")
 def _axis(wide: int, minutes: float) -> Line:
     ticks = 5 if wide >= 60 else 3
     text = ["─"] * wide
-    labels = [" "] * (wide + 8)
     for tick in range(ticks + 1):
         at = round(tick * (wide - 1) / ticks)
         text[at] = "┴"
-        del labels[at]
     return ((" " * (AXIS - 1) + "└", "faint"), ("".join(text), "faint"))
 
 
@@ -142,7 +147,7 @@ def figures(moment: Moment, width: int) -> Line:
     for name, value in pairs:
         room = width - sum(len(text) for text, _ in spans)
         if len(name) + len(value) + 4 <= room:
-            spans += [(f" {name} ", "dim"), (f"{value} ", "")]
+            spans += [(f"{name} ", "dim"), (f"{value}   ", "")]
     return tuple(spans)
 
 
@@ -209,8 +214,3 @@ def detail(moment: Moment, idea_id: str, width: int) -> list[Line]:
         ((fit(told, width), ""),),
         ((fit(candidate.detail or "not decided yet", width), "dim"),),
     ]
-
-
-def span_minutes(elapsed_s: float) -> int:
-    """Whole minutes of research."""
-    return math.floor(elapsed_s / 60.0)

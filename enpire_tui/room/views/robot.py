@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from enpire_tui.room.moment import Live, Moment
+from enpire_tui.room.state import StationSeen
 from enpire_tui.room.text import Line, fit, wrap
 from enpire_tui.room.tones import OUTCOMES
 from enpire_tui.room.views.fleet import batch
-from enpire_tui.room.views.pieces import age, bar, clock, field, needle, percent, title, word
+from enpire_tui.room.views.pieces import age, bar, clock, needle, percent, title, word
 from robots.station.tasks import TaskSpec
 from robots.wire.records import Outcome
 from robots.wire.station_replies import CameraFrame
@@ -16,6 +17,9 @@ from robots.wire.station_replies import CameraFrame
 # Keys of the observation that telemetry leaves out.
 _UNSHOWN = ("goal", "time")
 _AXES = ("x", "y", "z")
+EPISODES = 40
+# A station without grants tells a very long one.
+_ENDLESS_S = 1e5
 
 
 class Axis(NamedTuple):
@@ -49,44 +53,53 @@ def axes(spec: TaskSpec) -> tuple[Axis, ...]:
     return tuple(found)
 
 
-def lines(moment: Moment, name: str, pose_axes: Sequence[Axis], width: int) -> list[Line]:
-    """The pane."""
+def lines(
+    moment: Moment, name: str, pose_axes: Sequence[Axis], width: int, frame: Sequence[Line] = ()
+) -> list[Line]:
+    """The pane; a camera frame stands where it is seen without scrolling."""
     live, seen, need = moment.live.get(name), moment.station(name), moment.need(name)
     told: list[Line] = [(word(moment.word(name), 14), (batch(moment, name), ""))]
-    if need.text:
-        told += [((part, "bold warn"),) for part in wrap(need.text, width)]
+    told += [((part, "bold warn"),) for part in wrap(need.text, width)[:2] if part]
+    told += frame
     if live is not None:
         told += _standing(live)
-        told.append((("", ""),))
-        told += _pose(live, pose_axes, width)
-    else:
-        told.append((("no telemetry yet", "dim"),))
-    told.append(())
-    told.append(title("last 50", width))
     told.append(
         (
-            (percent(seen.rate), "bold"),
-            (f" of {len(seen.recent)} ", "dim"),
-            *bar(seen.rate or 0.0, max(4, width - 16)),
+            (fit("last 50", 9), "dim"),
+            (f"{percent(seen.rate):5}", "bold"),
+            *bar(seen.rate or 0.0, max(4, width - 14)),
         )
     )
-    told += strip([each.episode.outcome for each in seen.episodes], width)
-    return told
+    told += strip([each.episode.outcome for each in seen.episodes], width, 1 if frame else 2)
+    if live is None:
+        return [*told, (("no telemetry yet", "dim"),)]
+    told += _pose(live, pose_axes, width)
+    return [*told, title("episodes", width), *episodes(seen)]
 
 
 def _standing(live: Live) -> list[Line]:
     value = live.value
-    grant = "none" if value.grant_s <= 0 else clock(value.grant_s)
-    if value.grant_s >= 1e5:
-        grant = "not needed"
-    episode = f"{value.episode + 1}, {value.robot_s:.1f} robot s" if value.episode >= 0 else "-"
+    grant = clock(value.grant_s) if value.grant_s < _ENDLESS_S else "not needed"
+    episode = f"{value.episode + 1}" if value.episode >= 0 else "-"
     score = f"{value.score:.3f}" if value.score is not None else "-"
     return [
-        field("episode", episode),
-        field("verifier", score),
-        field("grant", grant, "" if value.grant_s > 0 else "warn"),
-        field("data", f"{age(live.age_s)} old", "dim"),
+        _pair(("episode", episode, ""), ("robot", f"{value.robot_s:.1f} s", "")),
+        _pair(
+            ("grant", grant if value.grant_s > 0 else "none", "" if value.grant_s > 0 else "warn"),
+            ("data", f"{age(live.age_s)} old", "dim"),
+        ),
+        _pair(("verifier", score, ""), ("jitter", f"{value.jitter_ms:.1f} ms", "dim")),
     ]
+
+
+def _pair(one: tuple[str, str, str], other: tuple[str, str, str]) -> Line:
+    """Two named values side by side."""
+    return (
+        (fit(one[0], 9), "dim"),
+        (fit(one[1], 9), one[2]),
+        (fit(other[0], 7), "dim"),
+        (other[1], other[2]),
+    )
 
 
 def _pose(live: Live, pose_axes: Sequence[Axis], width: int) -> list[Line]:
@@ -97,7 +110,7 @@ def _pose(live: Live, pose_axes: Sequence[Axis], width: int) -> list[Line]:
         room = width - 23
         if axis.low < axis.high and room >= 5:
             share = (value - axis.low) / (axis.high - axis.low)
-            told.append((*head, (f" {axis.unit:4}", "dim"), *needle(share, room - 1)))
+            told.append((*head, (f" {axis.unit:4}", "dim"), *needle(share, room - 2)))
         else:
             told.append((*head, (f" {axis.unit}", "dim")))
     return told
@@ -111,6 +124,22 @@ def strip(outcomes: Sequence[Outcome], width: int, rows: int = 2) -> list[Line]:
         for start in range(0, len(kept), width)
     ]
     return told or [(("no episodes yet", "dim"),)]
+
+
+def episodes(seen: StationSeen, count: int = EPISODES) -> list[Line]:
+    """The last episodes in words, the latest first."""
+    told: list[Line] = []
+    for each in list(seen.episodes)[: -count - 1 : -1]:
+        glyph, tone = OUTCOMES[each.episode.outcome.value]
+        told.append(
+            (
+                (f"{glyph} ", tone),
+                (fit(each.episode.outcome.value, 8), ""),
+                (f"{each.episode.robot_s:5.1f} s  ", "dim"),
+                (" ".join((each.episode.reason, *each.episode.tags)), "dim"),
+            )
+        )
+    return told
 
 
 def picture(frame: CameraFrame, width: int) -> list[Line]:

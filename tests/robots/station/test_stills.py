@@ -24,10 +24,19 @@ async def look(station, pictures: list[CameraFrame]) -> None:
 async def scored(station, batch_id: str) -> list[tuple]:
     await station.batch(batch_id, purpose=Purpose.EXPLORE, seeds=SEEDS, episodes=len(SEEDS))
     await station.finished(batch_id)
-    rows = await station.rows(lambda event: getattr(event, "batch_id", "") == batch_id and type(event).__name__ == "BatchFinished")
+    rows = await station.rows(
+        lambda event: (
+            getattr(event, "batch_id", "") == batch_id and type(event).__name__ == "BatchFinished"
+        )
+    )
     return [
-        (each.event.episode.seed, each.event.episode.outcome, each.event.episode.steps,
-         each.event.episode.score, each.event.episode.robot_s)
+        (
+            each.event.episode.seed,
+            each.event.episode.outcome,
+            each.event.episode.steps,
+            each.event.episode.score,
+            each.event.episode.robot_s,
+        )
         for each in rows
         if isinstance(each.event, EpisodeFinished) and each.event.batch_id == batch_id
     ]
