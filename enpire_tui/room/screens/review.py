@@ -151,7 +151,7 @@ class ReviewScreen(RoomScreen):
         if self._rows is None or not self._rows.is_of(session):
             self._rows = review.ReviewRows(session)
         shown.show(self._rows)
-        head.show(lines([review.head(session, self.place, head.size.width)]))
+        head.show(lines([review.head(session, self.place, head.wide)]))
 
     def _go(self, place: int) -> None:
         """Put the cursor on a line."""
@@ -195,7 +195,7 @@ class ReviewScreen(RoomScreen):
 
         def show() -> None:
             opened = self.list("opened")
-            width = max(20, opened.size.width - 1)
+            width = opened.wide
             told = [*review.opened(self._told, width), *review.change(self._change, width)]
             opened.show(lines(told))
 

@@ -105,6 +105,8 @@ def head(session: Session, place: int, width: int) -> Line:
         wanted = selection.filter
         words = " ".join(filter(None, (wanted.agent, wanted.kind, wanted.idea)))
         left.append((f"only {words} ", "warn"))
+    if session.notice:
+        left.append((f"{session.notice} ", "bold warn"))
     if len(selection):
         line = selection[place]
         left.append((f"{place + 1:,} of {len(selection):,} ", ""))
@@ -115,8 +117,6 @@ def head(session: Session, place: int, width: int) -> Line:
             left += [(f"{spent:,} tokens ", "dim")] if spent else []
     else:
         left.append(("nothing to show ", "dim"))
-    if session.notice:
-        left.append((session.notice, "warn"))
     return spread(tuple(left), _doing(session, place), width)
 
 
