@@ -229,7 +229,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
 def review(arguments: argparse.Namespace) -> int:
     """Looks through a run's transcripts."""
     from enpire_tui.review import command as reviewing
-    from enpire_tui.review.runs import choose
+    from enpire_tui.review.runs import Unreadable, choose
     from enpire_tui.review.search import Query
     from enpire_tui.review.transcript import Filter
 
@@ -244,9 +244,12 @@ def review(arguments: argparse.Namespace) -> int:
         export=arguments.export,
         json=arguments.json,
     )
-    if options.headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return reviewing.run(options, home)
-    chosen = choose(home, options.run)
+    try:
+        if options.headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            return reviewing.run(options, home)
+        chosen = choose(home, options.run)
+    except Unreadable as error:
+        raise lifecycle.Fault(str(error)) from None
     try:
         from enpire_tui.room import review_app
     except ModuleNotFoundError as missing:

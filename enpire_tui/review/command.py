@@ -7,10 +7,9 @@ from pathlib import Path
 
 from enpire_tui.cli import DONE
 from enpire_tui.fleet import FleetError
-from enpire_tui.lifecycle import Fault
 from enpire_tui.lines import say
 from enpire_tui.review import export, opened
-from enpire_tui.review.runs import choose
+from enpire_tui.review.runs import Unreadable, choose
 from enpire_tui.review.search import PatternWrong, Query, Search
 from enpire_tui.review.transcript import Filter, Selection, Transcript
 from enpire_tui.review.words import KINDS
@@ -52,7 +51,7 @@ def run(options: Options, home: Path) -> int:
 
     Raises:
         FleetError: An option names what is not there.
-        Fault: The run cannot be read, or the file not be written.
+        Unreadable: The run cannot be read, or the file not be written.
     """
     form = export.form_of(options.export) if options.export is not None else None
     if options.export is not None and form is None:
@@ -67,7 +66,7 @@ def run(options: Options, home: Path) -> int:
             try:
                 export.write(options.export, form, transcript, lines)
             except OSError as error:
-                raise Fault(f"{options.export} cannot be written: {error}") from None
+                raise Unreadable(f"{options.export} cannot be written: {error}") from None
         elif options.json:
             sys.stdout.writelines(export.json_lines(transcript, lines))
         else:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 
-from enpire_tui.lifecycle import Fault
+from enpire_tui.review.runs import Unreadable
 from enpire_tui.review.words import SHOWN
 from robots.wire import codec
 from robots.wire.events import AnyEvent, Noted
@@ -53,7 +53,7 @@ class JournalReader:
 
         Raises:
             JournalMoved: The file is no longer where it was.
-            Fault: It cannot be read.
+            Unreadable: It cannot be read.
         """
         if self.rows:
             return
@@ -64,7 +64,7 @@ class JournalReader:
         try:
             rows: list[StoredRow] = database.execute(_PAGE, asked).fetchall()
         except sqlite3.DatabaseError as error:
-            raise Fault(f"{self.path} cannot be read: {error}") from error
+            raise Unreadable(f"{self.path} cannot be read: {error}") from error
         self.more = len(rows) == self._page_rows
         if rows:
             self._taken_seq = rows[-1][2]
@@ -82,7 +82,7 @@ class JournalReader:
         """One row, whole.
 
         Raises:
-            Fault: It cannot be read.
+            Unreadable: It cannot be read.
         """
         database = self._open()
         assert database is not None, f"{self.path} had rows and is gone"
@@ -90,7 +90,7 @@ class JournalReader:
         try:
             number, wall_s, kind, body = database.execute(query, (seq,)).fetchone()
         except sqlite3.DatabaseError as error:
-            raise Fault(f"{self.path} cannot be read: {error}") from error
+            raise Unreadable(f"{self.path} cannot be read: {error}") from error
         return Row(number, wall_s, kind, decoded(body))
 
     def size(self) -> int:
@@ -101,7 +101,7 @@ class JournalReader:
         try:
             return int(database.execute("SELECT coalesce(max(seq), 0) FROM rows").fetchone()[0])
         except sqlite3.DatabaseError as error:
-            raise Fault(f"{self.path} cannot be read: {error}") from error
+            raise Unreadable(f"{self.path} cannot be read: {error}") from error
 
     @property
     def taken_seq(self) -> int:
@@ -125,7 +125,7 @@ class JournalReader:
                 self._database = sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)
                 self._database.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
             except sqlite3.DatabaseError as error:
-                raise Fault(f"{self.path} cannot be read: {error}") from error
+                raise Unreadable(f"{self.path} cannot be read: {error}") from error
         return self._database
 
     def _inode_now(self) -> int:
@@ -159,7 +159,7 @@ class MergedJournals:
 
         Raises:
             JournalMoved: A journal is no longer where it was.
-            Fault: A journal cannot be read.
+            Unreadable: A journal cannot be read.
         """
         horizon_s = math.inf
         for reader in self.readers:

@@ -20,7 +20,7 @@ def row_lines(transcript: Transcript, line: int) -> list[str]:
     """A line's row with every field, long texts whole.
 
     Raises:
-        Fault: Its journal cannot be read.
+        Unreadable: Its journal cannot be read.
     """
     row = transcript.row(line)
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(row.wall_s))

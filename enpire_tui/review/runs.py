@@ -6,10 +6,14 @@ import msgspec
 
 from enpire_tui import home as places
 from enpire_tui.fleet import FleetError
-from enpire_tui.lifecycle import Fault
 from enpire_tui.run_spec import FILE, RunSpec, read_spec
-from enpire_tui.supervisor.record import FILE as RECORD
 from robots.wire.records import Frozen
+
+RECORD = "record.json"
+
+
+class Unreadable(Exception):
+    """A run, a journal or a transcript that cannot be read, and why."""
 
 
 class _Ended(Frozen):
@@ -61,12 +65,12 @@ def choose(home: Path, wanted: str = "") -> ReviewedRun:
     """The run that is meant: by id or the unmistakable start of one; without a name the newest.
 
     Raises:
-        Fault: No run of this home can be reviewed.
+        Unreadable: No run of this home can be reviewed.
         FleetError: There is none of that name; the message lists those there are.
     """
     known = runs(home)
     if not known:
-        raise Fault(f"{home}: no run to review; `enpire-tui --autonomous` makes one")
+        raise Unreadable(f"{home}: no run to review; `enpire-tui --autonomous` makes one")
     if not wanted:
         return known[0]
     exact = [each for each in known if each.run_id == wanted]
@@ -113,7 +117,7 @@ def _spec(folder: Path, run_id: str) -> RunSpec | None:
     try:
         spec = read_spec(folder)
     except (msgspec.DecodeError, OSError) as error:
-        raise Fault(f"{folder / FILE}: {error}") from None
+        raise Unreadable(f"{folder / FILE}: {error}") from None
     return spec if spec.run_id == run_id else None
 
 
@@ -124,5 +128,5 @@ def _outcome(folder: Path) -> str:
     try:
         record = msgspec.json.decode(path.read_bytes(), type=_Record)
     except (msgspec.DecodeError, OSError) as error:
-        raise Fault(f"{path}: {error}") from None
+        raise Unreadable(f"{path}: {error}") from None
     return record.ended.outcome if record.ended is not None else "ended"

@@ -45,7 +45,7 @@ class Session:
         """Reads, then searches, for about so long; whether there is more to do now.
 
         Raises:
-            Fault: A journal cannot be read.
+            Unreadable: A journal cannot be read.
         """
         until_s = monotonic() + seconds
         more = True

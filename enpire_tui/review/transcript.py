@@ -8,7 +8,6 @@ import os
 import tempfile
 import time
 from array import array
-from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Self
 
@@ -16,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from enpire_tui.home import GATEWAY, SUPERVISOR
-from enpire_tui.lifecycle import Fault
 from enpire_tui.review import ideas as stories
+from enpire_tui.review.column import Column
 from enpire_tui.review.journals import JournalMoved, MergedJournals, decoded
-from enpire_tui.review.runs import ReviewedRun, locate
+from enpire_tui.review.runs import ReviewedRun, Unreadable, locate
 from enpire_tui.review.words import KINDS, redact, said
 from robots.wire.events import AnyEvent
 from robots.wire.records import Frozen
@@ -30,11 +29,14 @@ ERROR, TURN = 1, 2
 JUMPS = ("turn", "tool", "error", "idea", "decision")
 KIND_WIDTH = max(map(len, KINDS))
 PAINTED_BYTES = 4096
+BLOCK_LINES = 4096
 
 _CODES = {kind: code for code, kind in enumerate(KINDS)}
 
 Lines = npt.NDArray[np.uint32]
 Mask = npt.NDArray[np.bool_]
+# A line's words, then a number for each column.
+Taken = tuple[bytes, int, int, int, int, int, int, int, int, int]
 
 
 class Filter(Frozen):
@@ -61,10 +63,14 @@ class Transcript:
         self._idea_names, self._idea_numbers = [""], {"": 0}
         self._turns: dict[int, int] = {}
         self.name_width = max(map(len, self.agents))
-        # A column each: 24 bytes a line in all.
-        self._sources, self._agents, self._kinds, self._flags = (array("B") for _ in range(4))
-        self._ideas, self._turn, self._seqs, self._tokens = (array("I") for _ in range(4))
-        self._ends = array("Q")
+        # A column each: 28 bytes a line in all.
+        self._sources, self._agents, self._kinds, self._flags = (Column(np.uint8) for _ in range(4))
+        self._ideas, self._turn, self._seqs, self._tokens = (Column(np.uint32) for _ in range(4))
+        self._ends = Column(np.uint64)
+        self._columns = (
+            *(self._sources, self._agents, self._kinds, self._flags, self._ideas),
+            *(self._turn, self._seqs, self._tokens, self._ends),
+        )
         self._clock_s, self._clock = -1, ""
 
     def __enter__(self) -> Self:
@@ -86,7 +92,7 @@ class Transcript:
         """Takes in the next rows; False when there are no more for now.
 
         Raises:
-            Fault: A journal cannot be read, or another one is in its place.
+            Unreadable: A journal cannot be read, or another one is in its place.
         """
         try:
             rows = self._journals.step()
@@ -94,19 +100,24 @@ class Transcript:
             self._follow_move(moved)
             return True
         if rows:
-            lines = [
+            taken = [
                 self._take(wall_s, source, seq, decoded(body))
                 for wall_s, source, seq, body in rows
                 if body is not None
             ]
-            try:
-                self._words.write(b"".join(lines))
-                self._words.flush()
-            except OSError as error:
-                raise Fault(
-                    f"no room for a transcript in {tempfile.gettempdir()}: {error}"
-                ) from None
+            self._append(taken)
         return not self._journals.caught_up
+
+    def _append(self, taken: list[Taken]) -> None:
+        words, *columns = zip(*taken, strict=True)
+        try:
+            self._words.write(b"".join(words))
+            self._words.flush()
+        except OSError as error:
+            folder = tempfile.gettempdir()
+            raise Unreadable(f"no room for a transcript in {folder}: {error}") from None
+        for column, values in zip(self._columns, columns, strict=True):
+            column.extend(values)
 
     @property
     def progress(self) -> float:
@@ -115,7 +126,7 @@ class Transcript:
         total = sum(each.size() for each in readers)
         return sum(each.taken_seq for each in readers) / total if total else 1.0
 
-    def _take(self, wall_s: float, source: int, seq: int, event: AnyEvent) -> bytes:
+    def _take(self, wall_s: float, source: int, seq: int, event: AnyEvent) -> Taken:
         kind, text, idea_id, turn, error, tokens, agent = said(event)
         if kind in stories.KINDS:
             stories.apply(self.ideas, event)
@@ -124,25 +135,16 @@ class Transcript:
         if turn >= 0 and turn != self._turns.get(owner, 0):
             self._turns[owner] = turn
             flags |= TURN
-        number = self._idea_numbers.get(idea_id)
-        if number is None:
-            number = self._idea_numbers[idea_id] = len(self._idea_names)
+        idea = self._idea_numbers.get(idea_id)
+        if idea is None:
+            idea = self._idea_numbers[idea_id] = len(self._idea_names)
             self._idea_names.append(idea_id)
-        name = self.agents[owner]
-        line = (
-            f"{self._time(wall_s)} {name:{self.name_width}} {kind:{KIND_WIDTH}} {text}\n"
-        ).encode("utf-8", "replace")
-        self._size += len(line)
-        self._sources.append(source)
-        self._agents.append(owner)
-        self._kinds.append(_CODES[kind])
-        self._flags.append(flags)
-        self._ideas.append(number)
-        self._turn.append(self._turns.get(owner, 0))
-        self._seqs.append(seq)
-        self._tokens.append(tokens)
-        self._ends.append(self._size)
-        return line
+        name, at = self.agents[owner], self._time(wall_s)
+        line = f"{at} {name:{self.name_width}} {kind:{KIND_WIDTH}} {text}\n"
+        words = line.encode("utf-8", "replace")
+        self._size += len(words)
+        turn = self._turns.get(owner, 0)
+        return words, source, owner, _CODES[kind], flags, idea, turn, seq, tokens, self._size
 
     def _agent(self, name: str) -> int:
         if name not in self.agents:
@@ -160,7 +162,7 @@ class Transcript:
         run = locate(self.run.home, self.run.run_id)
         readers = zip(self._journals.readers, self._files, strict=True)
         if run is None or not all(each.moved_to(run.journals / file) for each, file in readers):
-            raise Fault(f"{moved}: another journal is there now; open the review again")
+            raise Unreadable(f"{moved}: another journal is there now; open the review again")
         self.run = run
 
     # --- one line ---
@@ -175,7 +177,7 @@ class Transcript:
         """The journal row behind a line, whole.
 
         Raises:
-            Fault: It cannot be read.
+            Unreadable: It cannot be read.
         """
         return self._journals.readers[self._sources[line]].row(self._seqs[line])
 
@@ -201,7 +203,7 @@ class Transcript:
 
     def line_at(self, byte: int) -> int:
         """The line that a byte of the file belongs to, or the last one."""
-        return min(bisect_right(self._ends, byte), len(self) - 1)
+        return min(self._ends.place_of(byte, after=True), len(self) - 1)
 
     def read(self, start: int, size: int) -> bytes:
         """Bytes of the file."""
@@ -214,33 +216,33 @@ class Transcript:
         found = np.ones(len(self) - start, np.bool_)
         if wanted.agent:
             code = self.agents.index(wanted.agent) if wanted.agent in self.agents else -1
-            found &= _column(self._agents, start) == code
+            found &= self._agents.view()[start:] == code
         if wanted.kind:
-            found &= _column(self._kinds, start) == _CODES[wanted.kind]
+            found &= self._kinds.view()[start:] == _CODES[wanted.kind]
         if wanted.idea:
-            found &= _column(self._ideas, start) == self._idea_numbers.get(wanted.idea, -1)
+            found &= self._ideas.view()[start:] == self._idea_numbers.get(wanted.idea, -1)
         return (np.flatnonzero(found) + start).astype(np.uint32)
 
     def marked(self, jump: str) -> Mask:
         """Which lines a jump stops at: one of `JUMPS`."""
         if jump == "turn":
-            return (_column(self._flags) & TURN) != 0
+            return (self._flags.view() & TURN) != 0
         if jump == "error":
-            return (_column(self._flags) & ERROR) != 0
-        return _column(self._kinds) == _CODES[jump]
+            return (self._flags.view() & ERROR) != 0
+        return self._kinds.view() == _CODES[jump]
 
     def tokens(self, agent: str = "", turn: int | None = None) -> int:
         """Fresh input and output tokens of an agent, or of one of its turns."""
         wanted = np.ones(len(self), np.bool_)
         if agent:
-            wanted &= _column(self._agents) == self._agent(agent)
+            wanted &= self._agents.view() == self._agent(agent)
         if turn is not None:
-            wanted &= _column(self._turn) == turn
-        return int(_column(self._tokens)[wanted].sum(dtype=np.uint64))
+            wanted &= self._turn.view() == turn
+        return int(self._tokens.view()[wanted].sum(dtype=np.uint64))
 
     def counts(self) -> dict[str, int]:
         """Lines by kind."""
-        found = np.bincount(_column(self._kinds), minlength=len(KINDS))
+        found = np.bincount(self._kinds.view(), minlength=len(KINDS))
         return {kind: int(n) for kind, n in zip(KINDS, found, strict=True) if n}
 
 
@@ -250,7 +252,7 @@ class Selection:
     def __init__(self, transcript: Transcript, wanted: Filter | None = None) -> None:
         self.transcript = transcript
         self.filter = wanted or Filter()
-        self._lines = array("I")
+        self._lines = Column(np.uint32)
         self._seen = 0
         self.grow()
 
@@ -261,30 +263,31 @@ class Selection:
         return self._lines[place]
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self._lines)
+        for start in range(0, len(self), BLOCK_LINES):
+            yield from self._lines.view()[start : start + BLOCK_LINES].tolist()
 
     def grow(self) -> int:
         """Takes in what was read since; returns how many lines came."""
         before = len(self._lines)
-        self._lines.frombytes(self.transcript.matching(self.filter, self._seen).tobytes())
+        self._lines.extend(self.transcript.matching(self.filter, self._seen))
         self._seen = len(self.transcript)
         return len(self._lines) - before
 
     def place_of(self, line: int) -> int:
         """The place of a line, or of the first one after it."""
-        return int(np.searchsorted(_column(self._lines), line))
+        return self._lines.place_of(line)
 
     def jump(self, place: int, jump: str, *, forward: bool) -> int | None:
         """The place of the next or previous line that a jump stops at."""
-        marked = self.transcript.marked(jump)[_column(self._lines)]
+        marked = self.transcript.marked(jump)[self._lines.view()]
         return _beside(np.flatnonzero(marked), place, forward=forward)
 
     def among(self, lines: "array[int]") -> npt.NDArray[np.int64]:
         """Places of those of the lines that are in this selection."""
-        found = _column(lines)
+        found = np.frombuffer(lines, np.uint32)
         if len(self) == self._seen:
             return found.astype(np.int64)
-        own = _column(self._lines)
+        own = self._lines.view()
         places = np.searchsorted(own, found)
         places[places == len(own)] = 0
         return places[own[places] == found] if len(own) else places[:0]
@@ -294,11 +297,3 @@ def _beside(places: npt.NDArray[np.int64], place: int, *, forward: bool) -> int 
     at = int(np.searchsorted(places, place, side="right" if forward else "left"))
     at = at if forward else at - 1
     return int(places[at]) if 0 <= at < len(places) else None
-
-
-_TYPES = {"B": np.uint8, "I": np.uint32, "Q": np.uint64}
-
-
-def _column(column: "array[int]", start: int = 0) -> npt.NDArray[np.unsignedinteger]:
-    """A column for NumPy without a copy; let it go before the column grows."""
-    return np.frombuffer(column, _TYPES[column.typecode])[start:]

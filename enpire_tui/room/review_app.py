@@ -14,7 +14,6 @@ from textual.containers import Vertical
 from enpire_tui.cli import DONE, USAGE
 from enpire_tui.room import themes
 from enpire_tui.room.actions import ACTIONS, READING, Action
-from enpire_tui.room.app import LOCAL_HZ, REMOTE_HZ, remote
 from enpire_tui.room.keys import DEFAULT, Keys, KeysError, load, shown
 from enpire_tui.room.line_list import LineList, lines
 from enpire_tui.room.moment import Moment
@@ -23,6 +22,8 @@ from enpire_tui.room.screens.review import ReviewScreen
 from enpire_tui.room.text import Line, Span, fit
 from enpire_tui.room.views.menus import LEAST_HEIGHT, LEAST_WIDTH
 
+# What did not change is not sent, so that this does for SSH as well.
+PAINT_S = 0.1
 OWN = ("filter", "back", "help", "theme", "detach")
 TITLES = {"filter": "search", "detach": "leave"}
 FOOTER = ("filter", "next_hit", "narrow", "next_error", "next_decision", "other_run", "detach")
@@ -103,7 +104,7 @@ class ReviewApp(App[int]):
     def on_mount(self) -> None:
         """The list comes first; the run is opened behind it."""
         self.push_screen(self.review)
-        self.set_interval(1.0 / (REMOTE_HZ if remote() else LOCAL_HZ), self.paint)
+        self.set_interval(PAINT_S, self.paint)
 
     def paint(self) -> None:
         """One tick of the paint clock."""

@@ -16,9 +16,8 @@ from typing import ClassVar
 from textual.widget import Widget
 
 from enpire_tui.fleet import FleetError
-from enpire_tui.lifecycle import Fault
 from enpire_tui.review.opened import diff_lines, idea_lines, row_lines
-from enpire_tui.review.runs import ReviewedRun, choose, runs
+from enpire_tui.review.runs import ReviewedRun, Unreadable, choose, runs
 from enpire_tui.review.session import Session
 from enpire_tui.room.actions import FLEET, JUMPS, TRANSCRIPTS
 from enpire_tui.room.line_list import LineList, lines
@@ -62,6 +61,7 @@ class ReviewScreen(RoomScreen):
         self._opened = -1
         self._told: list[str] = []
         self._change: list[str] = []
+        self._row_shown = 0
 
     def body(self) -> Iterable[Widget]:
         yield pane(
@@ -118,7 +118,7 @@ class ReviewScreen(RoomScreen):
                 if target is not None:
                     self._go(target)
                 await self._rest(PAUSE_S if more else POLL_S)
-        except (Fault, FleetError, OSError) as fault:
+        except (Unreadable, FleetError, OSError) as fault:
             self._fault = str(fault)
         finally:
             if session is not None:
@@ -152,6 +152,7 @@ class ReviewScreen(RoomScreen):
             self._rows = review.ReviewRows(session)
         shown.show(self._rows)
         head.show(lines([review.head(session, self.place, head.wide)]))
+        self._paint_row()
 
     def _go(self, place: int) -> None:
         """Put the cursor on a line."""
@@ -170,7 +171,7 @@ class ReviewScreen(RoomScreen):
         line, transcript = int(message.key), session.transcript
         try:
             told = row_lines(transcript, line)
-        except Fault as fault:
+        except Unreadable as fault:
             session.notice = str(fault)
             return
         story = transcript.ideas.get(transcript.idea(line))
@@ -181,25 +182,21 @@ class ReviewScreen(RoomScreen):
                 self._change = ["", "reading the change"]
                 asked = self._read_change(transcript.run, story.commit, line)
                 self.run_worker(asked, group="change", exclusive=True)
+        self._row_shown = 0
         self.add_class("-opened")
-        self._panes_of_row()
 
     async def _read_change(self, run: ReviewedRun, commit: str, line: int) -> None:
         change = await asyncio.to_thread(diff_lines, run, commit)
         if line == self._opened:
-            self._change = ["", *change]
-            self._panes_of_row()
+            self._change, self._row_shown = ["", *change], 0
 
-    def _panes_of_row(self) -> None:
-        """Show the opened row; once the layout is known, since its width decides the breaks."""
-
-        def show() -> None:
-            opened = self.list("opened")
-            width = opened.wide
+    def _paint_row(self) -> None:
+        """Show the opened row; its pane's width decides where lines break."""
+        opened = self.list("opened")
+        if self._opened >= 0 and opened.wide != self._row_shown:
+            self._row_shown = width = opened.wide
             told = [*review.opened(self._told, width), *review.change(self._change, width)]
             opened.show(lines(told))
-
-        self.call_after_refresh(show)
 
     def close_row(self) -> None:
         """Only the list again."""

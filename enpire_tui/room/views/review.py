@@ -113,7 +113,7 @@ def head(session: Session, place: int, width: int) -> Line:
         turn, agent = transcript.turn(line), transcript.agent(line)
         if turn:
             left.append((f"{agent} turn {turn} ", "dim"))
-            spent = session.turn_tokens(line)
+            spent = 0 if session.reading else session.turn_tokens(line)
             left += [(f"{spent:,} tokens ", "dim")] if spent else []
     else:
         left.append(("nothing to show ", "dim"))

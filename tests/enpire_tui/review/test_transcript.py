@@ -6,8 +6,7 @@ import time
 import pytest
 
 from enpire_tui.fleet import FleetError
-from enpire_tui.lifecycle import Fault
-from enpire_tui.review.runs import choose, runs
+from enpire_tui.review.runs import Unreadable, choose, runs
 from enpire_tui.review.search import PatternWrong, Query, Search, find
 from enpire_tui.review.transcript import JUMPS, Filter, Selection, Transcript
 from robots.wire import events as ev
@@ -55,7 +54,7 @@ def test_a_wrong_run_names_those_there_are(home):
 
 
 def test_a_home_without_runs_says_so(tmp_path):
-    with pytest.raises(Fault, match="no run to review"):
+    with pytest.raises(Unreadable, match="no run to review"):
         choose(tmp_path)
 
 
@@ -126,7 +125,7 @@ def test_a_journal_that_was_replaced_is_not_mixed_with_the_old_one(home, story):
     for path in (home.folder / "journals").glob("a1.db*"):
         path.unlink()
     home.journals["a1"] = SqliteJournal.open(home.folder / "journals" / "a1.db", home.clock)
-    with pytest.raises(Fault, match="open the review again"):
+    with pytest.raises(Unreadable, match="open the review again"):
         read(story)
 
 
@@ -154,7 +153,7 @@ def test_a_file_that_is_no_journal_is_named(home):
     home.journals.pop("a2").close()
     path = home.folder / "journals" / "a2.db"
     path.write_bytes(b"no database, but long enough to be read as one" * 100)
-    with Transcript(choose(home.folder)) as transcript, pytest.raises(Fault, match=r"a2\.db"):
+    with Transcript(choose(home.folder)) as transcript, pytest.raises(Unreadable, match=r"a2\.db"):
         read(transcript)
 
 
