@@ -143,3 +143,5 @@ ACTIONS: tuple[Action, ...] = (
 BY_NAME = {action.name: action for action in ACTIONS}
 GROUPS = (_STOP, _SEE, READING, _WORK, _ROOM)
 STOPS = ("hold_station", "hold_fleet")
+# What opens a line to type in: what is typed right behind these keys belongs to that line.
+TYPED = ("filter", "search", "narrow")

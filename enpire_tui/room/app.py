@@ -11,11 +11,12 @@ from typing import ClassVar
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.widgets import Input
 
 from enpire_tui import lifecycle
 from enpire_tui.fleet import FleetError
 from enpire_tui.room import actions, themes
-from enpire_tui.room.actions import BY_NAME, FLEET, WORKSPACE, Where
+from enpire_tui.room.actions import BY_NAME, FLEET, TYPED, WORKSPACE, Where
 from enpire_tui.room.feed import Feed, connect
 from enpire_tui.room.keys import DEFAULT, Keys
 from enpire_tui.room.launch import Launch
@@ -58,7 +59,7 @@ class RoomApp(App[int]):
             action.title,
             id=action.name,
             # SAFETY: the fleet can be held from any screen, also from under a dialog.
-            priority=action.name == "hold_fleet",
+            priority=action.name == "hold_fleet" or action.name in TYPED,
         )
         for action in actions.ACTIONS
     ]
@@ -200,6 +201,12 @@ class RoomApp(App[int]):
     async def action_quit(self) -> None:
         """Textual's own way out is ours."""
         self.act("detach")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Lines to type in are opened ahead of all else, but not by what is typed into one."""
+        if action == "act" and parameters[0] in TYPED:
+            return isinstance(self.screen, RoomScreen) and not isinstance(self.focused, Input)
+        return super().check_action(action, parameters)
 
     def action_act(self, name: str) -> None:
         """A key of the registry was pressed."""

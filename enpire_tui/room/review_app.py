@@ -10,10 +10,11 @@ from typing import ClassVar
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.widgets import Input
 
 from enpire_tui.cli import DONE, USAGE
 from enpire_tui.room import themes
-from enpire_tui.room.actions import ACTIONS, READING, Action
+from enpire_tui.room.actions import ACTIONS, READING, TYPED, Action
 from enpire_tui.room.keys import DEFAULT, Keys, KeysError, load, shown
 from enpire_tui.room.line_list import LineList, lines
 from enpire_tui.room.moment import Moment
@@ -88,7 +89,13 @@ class ReviewApp(App[int]):
     CSS_PATH = "room.tcss"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(",".join(DEFAULT[each.name]), f"act('{each.name}')", each.title, id=each.name)
+        Binding(
+            ",".join(DEFAULT[each.name]),
+            f"act('{each.name}')",
+            each.title,
+            id=each.name,
+            priority=each.name in TYPED,
+        )
         for each in own_actions()
     ]
 
@@ -114,6 +121,12 @@ class ReviewApp(App[int]):
     async def action_quit(self) -> None:
         """Textual's own way out is ours."""
         self.exit(DONE)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Lines to type in are opened ahead of all else, but not by what is typed into one."""
+        if action == "act" and parameters[0] in TYPED:
+            return self.screen is self.review and not isinstance(self.focused, Input)
+        return super().check_action(action, parameters)
 
     def action_act(self, name: str) -> None:
         """A key of the registry was pressed."""

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from textual.events import Key
 
 from enpire_tui.room.app import RoomApp
 from enpire_tui.room.review_app import ReviewApp
@@ -76,6 +77,18 @@ async def test_search_next_and_previous_lead_to_the_hits(told):
         await wait_for(pilot, sees(app, "not found"))
         await pilot.press("slash", "slash", "left_parenthesis", "enter")
         await wait_for(pilot, sees(app, "no regular expression"))
+
+
+async def test_words_typed_in_one_burst_are_searched_and_do_nothing_else(told):
+    told.end()
+    app = ReviewApp(told.folder)
+    async with app.run_test(size=(120, 30)) as pilot:
+        await wait_for(pilot, sees(app, "1 of 14"))
+        for each in "/explored":
+            app.post_message(Key("slash" if each == "/" else each, each))
+        app.post_message(Key("enter", None))
+        await wait_for(pilot, sees(app, "1 of 1 hits of explored"))
+        assert "explored a1-1/x0: 5/8" in chosen(app)
 
 
 async def test_jump_keys_stop_at_errors_ideas_decisions_and_turns(told):
