@@ -24,8 +24,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[room,sim,search,gateway,dev]'
 	@touch $@
 
-demo: setup ## four simulated stations improve a policy, headless, to the end
-	$(BIN)/enpire-tui --autonomous $(ARGS)
+demo: setup ## four simulated stations improve a policy: in the control room, or headless to the end
+	@$(BIN)/enpire-tui --autonomous --room $(ARGS)
 
 test: setup ## the tests, under ten minutes
 	$(BIN)/python -m pytest -m "not long" $(ARGS)

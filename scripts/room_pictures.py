@@ -9,11 +9,9 @@ import os
 import time
 from pathlib import Path
 
-from textual.pilot import Pilot
-
 from enpire_tui.room.app import RoomApp
 from tests.enpire_tui.room.sample import SampleFeed
-from tests.enpire_tui.room.waiting import wait_for
+from tests.enpire_tui.room.waiting import settled, wait_for
 
 # Name of the picture and the keys that lead to it.
 SHOTS = {
@@ -33,29 +31,15 @@ async def shoot(keys: tuple[str, ...], size: tuple[int, int], theme: str) -> str
         await wait_for(pilot, lambda: app.seen is not None)
         for key in keys:
             await pilot.press(key)
-            await pilot.pause()
-        await settled(pilot, app)
-        return app.export_screenshot(title="enpire-tui")
-
-
-async def settled(pilot: Pilot[int], app: RoomApp) -> None:
-    """Until two paints in a row show the same."""
-    last = ""
-    for _ in range(20):
-        await pilot.pause(0.05)
-        app.paint()
-        await pilot.pause()
-        now = app.export_screenshot()
-        if now == last:
-            return
-        last = now
+            await settled(pilot, app)
+        return await settled(pilot, app)
 
 
 def main() -> None:
     """Draws what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/pictures"))
-    parser.add_argument("--size", default="120x36")
+    parser.add_argument("--size", default="120x34")
     parser.add_argument("--theme", default="room-dark")
     parser.add_argument("names", nargs="*")
     given = parser.parse_args()

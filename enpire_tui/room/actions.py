@@ -117,7 +117,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("show_fleet", "fleet", _SEE, footer=(RESEARCH, EVENTS)),
     Action("show_workspace", "workspace", _SEE, refusal=_station),
     Action("show_research", "research", _SEE, footer=(FLEET, EVENTS)),
-    Action("show_transcripts", "transcripts", _SEE, footer=(EVENTS,)),
+    Action("show_transcripts", "transcripts", _SEE),
     Action("show_events", "events", _SEE, footer=(FLEET, RESEARCH)),
     Action("next_station", "the next one", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),
     Action("previous_station", "the one before", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),

@@ -216,7 +216,7 @@ class RoomApp(App[int]):
         """Do an action of the registry, or say why not."""
         if name == "detach":
             self._leaving = True
-            self.exit(1 if self._fault else 0)
+            self.exit(return_code=1 if self._fault else 0)
             return
         screen = self.seen
         if self._verbs is None or self.feed is None or screen is None:

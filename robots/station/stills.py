@@ -41,7 +41,7 @@ class Stills:
             Refused: There is nothing to draw.
         """
         scene: Scene | None = getattr(rig.driver, "scene", None) if rig is not None else None
-        if rig is None or scene is None or not rig.task.spec.cameras:
+        if rig is None or scene is None:
             raise Refused("no_camera: this station has no picture to show now")
         if self._drawing.locked():
             raise Refused("busy: a picture is being drawn")
@@ -65,17 +65,24 @@ class Stills:
 
 
 class Studio:
-    """A task's scene with its first camera, for drawing only; used by one thread."""
+    """A task's scene through its first camera, for drawing only; used by one thread."""
 
     def __init__(self, task: Task) -> None:
         # The driver's module chooses how to render without a screen, before mujoco is imported.
         importlib.import_module("robots.drivers.mujoco")
         mujoco: Any = importlib.import_module("mujoco")
         self._forward = mujoco.mj_forward
-        self._camera = task.spec.cameras[0].name
+        named = [each.name for each in task.spec.cameras]
+        # A scene without a camera is seen from where MuJoCo's own viewer would begin.
+        self._name, self._camera = (named[0], named[0]) if named else ("free", -1)
         self._model = mujoco.MjModel.from_xml_path(str(task.folder / "scene.xml"))
         self._data = mujoco.MjData(self._model)
         self._renderer = mujoco.Renderer(self._model, HEIGHT, WIDTH)
+
+    @property
+    def size(self) -> int:
+        """Numbers that say where everything is."""
+        return int(self._model.nq)
 
     def draw(self, positions: NDArray[np.float64]) -> CameraFrame:
         """The scene with everything at `positions` (the model's qpos)."""
@@ -84,7 +91,7 @@ class Studio:
         self._renderer.update_scene(self._data, camera=self._camera)
         image: NDArray[np.uint8] = self._renderer.render()
         return CameraFrame(
-            camera=self._camera,
+            camera=self._name,
             width=WIDTH,
             height=HEIGHT,
             rgb=np.ascontiguousarray(image).tobytes(),

@@ -65,7 +65,7 @@ class ReviewScreen(RoomScreen):
 
     def body(self) -> Iterable[Widget]:
         yield pane(
-            "Transcripts",
+            "Transcripts, times in UTC",
             LineList(cursor=False, id="review-head", classes="one").unfocusable(),
             LineList(id="review", follow=True, classes="main"),
             FilterLine(),

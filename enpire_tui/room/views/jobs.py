@@ -40,7 +40,7 @@ def lines(moment: Moment, name: str, width: int) -> list[Line]:
             (
                 (fit(each.idea_id, 9), ""),
                 (fit(each.phase.lower(), 11), "work"),
-                (fit(f"{each.screen.success}/{each.screen.episodes}", 8), "dim"),
+                (fit(f"{each.screen.success}/{each.screen.episodes}", 7), "dim"),
                 (f"{each.promote.success}/{each.promote.episodes}", ""),
             )
             for each in waiting

@@ -4,7 +4,8 @@ from enpire_tui.room.text import Line, Span, cut, fit, width_of
 from enpire_tui.room.tones import state
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-LEVELS = "▁▂▃▄▅▆▇█"
+# Of a text that is cut, fewer cells than these tell nothing.
+LEAST = 6
 
 
 def bar(share: float, width: int, tone: str = "good") -> Line:
@@ -64,7 +65,7 @@ def spread(left: Line, right: Line, width: int) -> Line:
     room = width - width_of(right)
     kept: list[Span] = []
     for text, tone in left:
-        if room <= 1:
+        if room < LEAST and len(text) >= room:
             break
         shown = cut(text, room - 1)
         kept.append((shown, tone))

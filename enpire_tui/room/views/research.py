@@ -3,12 +3,13 @@
 from enpire_tui.room.moment import Moment
 from enpire_tui.room.text import Line, Span, fit
 from enpire_tui.room.tones import state
-from enpire_tui.room.views.pieces import percent, spread
+from enpire_tui.room.views.pieces import percent
 from enpire_tui.supervisor import metrics, selection
 from enpire_tui.supervisor.confirm import ConfirmRule
 from enpire_tui.supervisor.state import BASELINE, Candidate, Point
 
 AXIS = 6
+_AGENTS = 90
 GOAL = ConfirmRule().gate_success
 _ORDER = {"PROMOTING": 0, "SCREENING": 1, "PROPOSED": 2, "ADOPTED": 3, "DISCARDED": 4}
 
@@ -38,7 +39,7 @@ def climb(moment: Moment, width: int, height: int) -> list[Line]:
     The band behind the line is Wilson's 95% interval, the dotted line the rate from which a
     confirm may be tried; stars below the axis are adoptions.
     """
-    wide, high = max(10, width - AXIS), max(3, height - 2)
+    wide, high = max(10, width - AXIS), max(1, height - 2)
     run = moment.state.run
     minutes = run.run.minutes if run.run is not None else moment.state.spec.budget.minutes
     total_s = max(1.0, 60.0 * minutes)
@@ -65,25 +66,32 @@ def _row(columns: list[Point | None], row: int, high: int) -> Line:
     """One row of the plot; row 0 is 100%."""
     top, bottom = 1.0 - row / high, 1.0 - (row + 1) / high
     marks = {round((1.0 - mark) * (high - 1)): mark for mark in _marks(high)}
-    label = f"{marks[row]:4.0%} " if row in marks else " " * 5
-    goal = bottom < GOAL <= top
-    spans: list[Span] = [(label, "dim"), ("┤" if row in marks else "│", "faint")]
-    for point in columns:
-        glyph, tone = ("┄", "note") if goal else (" ", "")
-        if point is not None:
-            low, up = point.interval
-            if low < top and up > bottom:
-                tone = f"{tone} band".strip()
-            rate = min(point.rate, 1.0 - 1e-9)
-            if bottom <= rate < top:
-                glyph, tone = _LINE[int((rate - bottom) * high * len(_LINE))], "bold good band"
-        if spans[-1][1] == tone and len(spans) > 2:
+    label = f"{marks[row]:4.0%} " if row in marks else " " * (AXIS - 1)
+    head: Line = ((label, "dim"), ("┤" if row in marks else "│", "faint"))
+    goal = f" goal {GOAL:.0%}" if bottom < GOAL <= top else ""
+    cells = [_cell(point, top, bottom, goal) for point in columns[: len(columns) - len(goal)]]
+    spans: list[Span] = []
+    for glyph, tone in cells:
+        if spans and spans[-1][1] == tone:
             spans[-1] = (spans[-1][0] + glyph, tone)
         else:
             spans.append((glyph, tone))
-    if goal:
-        return spread(tuple(spans), ((f" goal {GOAL:.0%}", "note"),), AXIS + len(columns))
-    return tuple(spans)
+    return (*head, *spans, (goal, "note"))
+
+
+def _cell(point: Point | None, top: float, bottom: float, goal: str) -> Span:
+    """What stands between two rates at one moment: line, band, goal, or nothing."""
+    glyph, tone = ("┄", "note") if goal else (" ", "")
+    if point is None:
+        return glyph, tone
+    low, up = point.interval
+    rate = min(point.rate, 1.0 - 1e-9)
+    if bottom <= rate < top:
+        share = (rate - bottom) / (top - bottom)
+        return _LINE[min(len(_LINE) - 1, int(share * len(_LINE)))], "bold good band"
+    if low < top and up > bottom:
+        tone = f"{tone} band".strip()
+    return glyph, tone
 
 
 def _marks(high: int) -> tuple[float, ...]:
@@ -153,7 +161,8 @@ def figures(moment: Moment, width: int) -> Line:
 
 def idea_header(width: int) -> Line:
     """Names of the ideas' columns."""
-    text = f"{'state':13}{'idea':10}{'agent':7}{'screen':>7}{'fresh':>9}{'rate':>7}  "
+    agent = f"{'agent':7}" if width >= _AGENTS else ""
+    text = f"{'state':13}{'idea':10}{agent}{'screen':>7}{'fresh':>9}{'rate':>7}  "
     return ((fit(text + _wide_header(width), width), "dim"),)
 
 
@@ -181,7 +190,7 @@ def _idea(candidate: Candidate, reigns: bool, width: int) -> Line:
     spans: list[Span] = [
         (fit(f"{glyph} {phase}", 13), tone),
         (fit(candidate.idea_id, 10), quiet or "bold"),
-        (fit(candidate.idea.agent or "-", 7), quiet),
+        *(((fit(candidate.idea.agent or "-", 7), quiet),) if width >= _AGENTS else ()),
         (fit(_of(screen.success, screen.episodes), 7, right=True), "dim"),
         (fit(_of(tally.success, tally.episodes), 9, right=True), quiet),
         (fit(percent(tally.rate if tally.episodes else None), 7, right=True), quiet or "bold"),

@@ -86,7 +86,7 @@ def _standing(live: Live) -> list[Line]:
         _pair(("episode", episode, ""), ("robot", f"{value.robot_s:.1f} s", "")),
         _pair(
             ("grant", grant if value.grant_s > 0 else "none", "" if value.grant_s > 0 else "warn"),
-            ("data", f"{age(live.age_s)} old", "dim"),
+            ("data", age(live.age_s), "dim"),
         ),
         _pair(("verifier", score, ""), ("jitter", f"{value.jitter_ms:.1f} ms", "dim")),
     ]
@@ -106,8 +106,8 @@ def _pose(live: Live, pose_axes: Sequence[Axis], width: int) -> list[Line]:
     told: list[Line] = []
     for index, value in enumerate(live.value.pose):
         axis = pose_axes[index] if index < len(pose_axes) else Axis(f"{index}", "", 0.0, 0.0)
-        head = (fit(axis.name, 11), "dim"), (fit(f"{value:+.3f}", 7, right=True), "")
-        room = width - 23
+        head = (fit(axis.name, 10), "dim"), (fit(f"{value:+.3f}", 7, right=True), "")
+        room = width - 22
         if axis.low < axis.high and room >= 5:
             share = (value - axis.low) / (axis.high - axis.low)
             told.append((*head, (f" {axis.unit:4}", "dim"), *needle(share, room - 2)))

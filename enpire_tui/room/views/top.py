@@ -2,13 +2,14 @@
 
 from enpire_tui.room.moment import Moment
 from enpire_tui.room.orders import DONE, PENDING, Order
-from enpire_tui.room.text import Line
+from enpire_tui.room.text import Line, Span
 from enpire_tui.room.tones import state
 from enpire_tui.room.views.pieces import bar, clock, spread
 from enpire_tui.supervisor import metrics, selection
 from robots.wire.records import Mode
 
 ORDER_SHOWN_S = 8.0
+NARROW, _BARRED, WIDE = 72, 100, 110
 _ORDER = {PENDING: ("…", "note"), DONE: ("✓", "good")}
 
 
@@ -29,30 +30,38 @@ def lines(moment: Moment, width: int) -> list[Line]:
 
 def _who(moment: Moment, width: int) -> Line:
     spec, run = moment.state.spec, moment.state.run
-    word = run_word(moment)
+    word, narrow = run_word(moment), width < NARROW
     glyph, tone = state(word)
-    mode = "AUTONOMOUS" if run.mode is Mode.AUTONOMOUS else "SETUP"
+    autonomous = run.mode is Mode.AUTONOMOUS
+    mode = ("AUTO" if narrow else "AUTONOMOUS") if autonomous else "SETUP"
     outcome = f" {run.ended.outcome}" if run.ended is not None else ""
-    left: list[tuple[str, str]] = [
+    left: list[Span] = [
         (" enpire ", "bold"),
-        (f" {mode} ", "bold reverse" if mode == "AUTONOMOUS" else "bold"),
+        (f" {mode} ", "bold reverse" if autonomous else "bold"),
         (f"  {glyph} {word}{outcome}", f"bold {tone}"),
         (f"  {spec.task}", ""),
     ]
     if spec.unsandboxed:
         left.append(("  UNSANDBOXED", "bold bad"))
-    if width >= 110:
-        backend = "search agents, no language model" if spec.backend == "search" else spec.backend
-        left.append((f"  {spec.run_id}  {backend}", "dim"))
     if moment.notice:
         left.append((f"  {moment.notice}", "note"))
+    elif word == "SETUP" and width >= WIDE:
+        left.append(("  nothing moves until `enpire-tui --autonomous` hands over", "note"))
+    elif width >= WIDE:
+        backend = "search agents, no language model" if spec.backend == "search" else spec.backend
+        left.append((f"  {spec.run_id}  {backend}", "dim"))
+    return spread(tuple(left), _attention(moment, narrow=narrow), width)
+
+
+def _attention(moment: Moment, *, narrow: bool) -> Line:
+    """How many work, are held, and need a person."""
     count, needing = len(moment.state.stations), moment.needing
-    right: list[tuple[str, str]] = [
-        (f"▶ {moment.moving}/{count} running", "good" if moment.moving else "dim"),
-        (f"  ■ {moment.held} held", "warn" if moment.held else "dim"),
+    running, held = ("", "") if narrow else (" running", " held")
+    return (
+        (f"▶ {moment.moving}/{count}{running}", "good" if moment.moving else "dim"),
+        (f"  ■ {moment.held}{held}", "warn" if moment.held else "dim"),
         (f"  {needing} need{'s' if needing == 1 else ''} you ", "bold bad" if needing else "dim"),
-    ]
-    return spread(tuple(left), tuple(right), width)
+    )
 
 
 def _figures(moment: Moment, width: int) -> Line:
@@ -63,39 +72,39 @@ def _figures(moment: Moment, width: int) -> Line:
     tokens = metrics.token_utilisation(run.tokens, run.elapsed_s)
     if run.ended is not None:
         mru = run.ended.mru
-    left = (
-        (" champion ", "dim"),
-        *champion(moment, with_name=width >= 70),
-    )
+    narrow = width < NARROW
+    head: Line = ((" ", ""),) if narrow else ((" champion ", "dim"),)
+    gap = " " if narrow else "  "
     right: Line = (
         ("MRU ", "dim"),
         (f"{mru:.0%}" if run.elapsed_s else "-", ""),
-        ("  tok/min ", "dim"),
+        (f"{gap}tok/min ", "dim"),
         (f"{tokens.total:,.0f}" if tokens.total else "-", ""),
-        ("  ", ""),
+        (gap, ""),
         (clock(elapsed_s), "bold"),
         (f" of {minutes:g} min ", "dim"),
     )
-    if width >= 100:
+    if width >= _BARRED:
         share = elapsed_s / (60.0 * minutes) if minutes else 0.0
         right = (*right, *bar(share, 16, "note"), (" ", ""))
-    return spread(left, right, width)
+    return spread((*head, *champion(moment)), right, width)
 
 
-def champion(moment: Moment, *, with_name: bool = True) -> Line:
+def champion(moment: Moment) -> Line:
     """The champion with its pooled rate, interval and count."""
     run = moment.state.run
     if not run.champion:
         return (("none yet", "dim"),)
     tally = run.champion_tally()
-    name: Line = ((f"★ {run.champion} ", "bold good"),) if with_name else ()
+    name: Line = ((f"★ {run.champion} ", "bold good"),)
     if not tally.episodes:
         return (*name, ("not measured yet", "dim"))
     low, high = selection.wilson_interval(tally)
     return (
         *name,
         (f"{tally.rate:.1%}", "bold"),
-        (f" [{low:.0%}, {high:.0%}] of {tally.episodes}", "dim"),
+        (f" [{low:.0%}, {high:.0%}]", "dim"),
+        (f" of {tally.episodes}", "dim"),
     )
 
 

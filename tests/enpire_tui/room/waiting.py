@@ -7,6 +7,8 @@ from collections.abc import Callable
 from textual.app import App
 from textual.pilot import Pilot
 
+from enpire_tui.room.app import RoomApp
+
 DEADLINE_S = 30.0
 
 
@@ -25,3 +27,17 @@ def screen_text(app: App[int]) -> str:
     """What is on the screen, as text."""
     lines = app.screen._compositor.render_strips()
     return "\n".join(strip.text for strip in lines)
+
+
+async def settled(pilot: Pilot[int], app: RoomApp) -> str:
+    """The screen as SVG, once two paints in a row show the same."""
+    last = ""
+    until = time.monotonic() + DEADLINE_S
+    while True:
+        app.paint()
+        await pilot.pause()
+        now = screen_text(app)
+        if now == last:
+            return app.export_screenshot(title="enpire-tui")
+        assert time.monotonic() < until, "the screen does not come to rest"
+        last = now

@@ -1,66 +1,70 @@
 """Pictures for people: drawn on request, refused to agents, and without a trace in what is scored."""
 
-import asyncio
-import contextlib
+import threading
 
+import msgspec
+import numpy as np
 import pytest
 
+from robots.station.stills import HEIGHT, WIDTH, Studio
+from robots.station.tasks import load_task
 from robots.wire import commands as c
-from robots.wire.events import EpisodeFinished
 from robots.wire.reception import Refused
-from robots.wire.records import Purpose
 from robots.wire.station_replies import CameraFrame
+from tests.robots.station.conftest import plan
+from tests.robots.station.scripted import REACH, GoThere
 
-SEEDS = tuple(range(11, 41))
-
-
-async def look(station, pictures: list[CameraFrame]) -> None:
-    while True:
-        with contextlib.suppress(Refused):
-            pictures.append(await station.call("viewer", c.GetFrame(), CameraFrame))
-        await asyncio.sleep(0)
+EPISODES = 12
 
 
-async def scored(station, batch_id: str) -> list[tuple]:
-    await station.batch(batch_id, purpose=Purpose.EXPLORE, seeds=SEEDS, episodes=len(SEEDS))
-    await station.finished(batch_id)
-    rows = await station.rows(
-        lambda event: (
-            getattr(event, "batch_id", "") == batch_id and type(event).__name__ == "BatchFinished"
-        )
-    )
-    return [
-        (
-            each.event.episode.seed,
-            each.event.episode.outcome,
-            each.event.episode.steps,
-            each.event.episode.score,
-            each.event.episode.robot_s,
-        )
-        for each in rows
-        if isinstance(each.event, EpisodeFinished) and each.event.batch_id == batch_id
-    ]
+class Looker(threading.Thread):
+    """Draws what it sees of a driver's world for as long as that moves."""
+
+    def __init__(self, driver) -> None:
+        super().__init__()
+        self.pictures: set[bytes] = set()
+        self.over = threading.Event()
+        self._driver = driver
+
+    def run(self) -> None:
+        studio = Studio(self._driver.task)
+        while not self.over.is_set():
+            self.pictures.add(studio.draw(self._driver.scene()).rgb)
+        studio.close()
 
 
-async def test_looking_changes_no_episode(station):
-    station.configure(task='"push_t"')
-    station.start()
-    await station.grant()
-    unseen = await scored(station, "unseen")
-    pictures: list[CameraFrame] = []
-    looking = asyncio.create_task(look(station, pictures))
-    seen = await scored(station, "seen")
-    looking.cancel()
-    await asyncio.gather(looking, return_exceptions=True)
-
-    assert len({picture.rgb for picture in pictures}) > 1, "the scene was never seen to move"
-    assert [each[0] for each in seen] == list(SEEDS)
-    # Sensor noise and reset targets come from seeds; where the block lay before does not.
-    assert len(seen) == len(unseen)
+def scored(end) -> list:
+    """Episodes without what the machine's speed decides."""
+    return [msgspec.structs.replace(each, wall_s=0.0, policy_cpu_s=0.0) for each in end.episodes]
 
 
-async def test_a_picture_is_small_and_shows_something_and_agents_get_none(station):
-    station.configure(task='"push_t"')
+def test_looking_changes_no_episode(make_rig, watched):
+    unseen = scored(make_rig(GoThere(), folder=REACH).run(plan(EPISODES), watched))
+    rig = make_rig(GoThere(), folder=REACH)
+    looker = Looker(rig.driver)
+    looker.start()
+    # Somebody is already looking when the first episode begins.
+    while not looker.pictures and looker.is_alive():
+        looker.join(0.01)
+    seen = scored(rig.run(plan(EPISODES), watched))
+    looker.over.set()
+    looker.join(10)
+    assert seen == unseen
+    assert len(looker.pictures) > 1, "the scene was never seen to move"
+
+
+def test_a_picture_shows_where_things_are():
+    studio = Studio(load_task("push_t"))
+    positions = np.zeros(studio.size)
+    here = studio.draw(positions)
+    positions[:3] = 0.1
+    there = studio.draw(positions)
+    studio.close()
+    assert here.rgb != there.rgb
+    assert len(here.rgb) == WIDTH * HEIGHT * 3
+
+
+async def test_a_picture_is_for_people_and_comes_once_there_is_a_robot(station):
     station.start()
     with pytest.raises(Refused, match="no_camera"):
         await station.call("viewer", c.GetFrame())
@@ -68,8 +72,7 @@ async def test_a_picture_is_small_and_shows_something_and_agents_get_none(statio
     await station.batch(episodes=1)
     await station.finished()
     picture = await station.call("viewer", c.GetFrame(), CameraFrame)
-    assert (picture.width, picture.height) == (96, 72)
-    assert len(picture.rgb) == 96 * 72 * 3
-    assert len(set(picture.rgb)) > 20
+    assert (picture.width, picture.height) == (WIDTH, HEIGHT)
+    assert len(set(picture.rgb)) > 1
     with pytest.raises(Refused, match="role"):
         await station.call("agent", c.GetFrame())
