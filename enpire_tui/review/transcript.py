@@ -13,6 +13,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from enpire_tui.home import GATEWAY, SUPERVISOR
 from enpire_tui.review import ideas as stories
@@ -20,7 +21,7 @@ from enpire_tui.review.column import Column
 from enpire_tui.review.journals import JournalMoved, MergedJournals, decoded
 from enpire_tui.review.runs import ReviewedRun, Unreadable, locate
 from enpire_tui.review.words import KINDS, redact, said
-from robots.wire.events import AnyEvent
+from robots.wire.events import AnyEvent, RunEnded
 from robots.wire.records import Frozen
 from robots.wire.rows import Row
 
@@ -130,6 +131,8 @@ class Transcript:
         kind, text, idea_id, turn, error, tokens, agent = said(event)
         if kind in stories.KINDS:
             stories.apply(self.ideas, event)
+        elif isinstance(event, RunEnded):
+            self.run = replace(self.run, outcome=event.outcome)
         owner = self._agent(agent) if agent else self._owner[source]
         flags = ERROR if error else 0
         if turn >= 0 and turn != self._turns.get(owner, 0):

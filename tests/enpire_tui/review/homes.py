@@ -152,5 +152,21 @@ def a_story(home: Home) -> str:
     return commit
 
 
+def ended(outcome: str) -> ev.RunEnded:
+    return ev.RunEnded(
+        outcome=outcome,
+        seconds=60.0,
+        champion="",
+        confirm=Counts(),
+        confirms_failed=0,
+        mru=0.5,
+        gpu_utilisation=0.0,
+        mtu={},
+        tokens={},
+        ideas=2,
+        adopted=1,
+    )
+
+
 def started(name: str) -> ev.DaemonStarted:
     return ev.DaemonStarted(name=name, incarnation="i", pid=1, restarts=0, version="1")

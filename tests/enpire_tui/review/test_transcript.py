@@ -12,7 +12,7 @@ from enpire_tui.review.transcript import JUMPS, Filter, Selection, Transcript
 from robots.wire import events as ev
 from robots.wire.clock import SystemClock
 from robots.wire.journal import SqliteJournal
-from tests.enpire_tui.review.homes import RUN, SECRET, Home, a_story
+from tests.enpire_tui.review.homes import RUN, SECRET, Home, a_story, ended
 
 
 def read(transcript: Transcript) -> Transcript:
@@ -92,6 +92,13 @@ def test_rows_that_come_later_are_appended(home, story):
     assert len(story) == known + 1
     assert story.text(known).endswith("one more")
     assert story.turn(known) == 3
+
+
+def test_a_run_that_ends_while_one_looks_is_live_no_longer(home, story):
+    assert story.run.live
+    home.say("supervisor", ended("stopped"))
+    read(story)
+    assert (story.run.outcome, story.run.live) == ("stopped", False)
 
 
 def test_a_journal_that_appears_later_is_read(tmp_path):
