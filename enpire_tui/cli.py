@@ -28,11 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: argparse.Namespace) -> Command:
+    if arguments.command is None and _on_terminal(arguments):
+        from enpire_tui.room import entrance
+
+        return entrance.enter
     from enpire_tui import commands
 
     if arguments.command is None:
-        if _on_terminal(arguments):
-            return commands.room
         return commands.autonomous if arguments.autonomous else commands.overview
     chosen: Command = getattr(commands, arguments.command)
     return chosen

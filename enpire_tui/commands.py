@@ -137,15 +137,6 @@ def status(arguments: argparse.Namespace) -> int:
 
 
 @_told
-def room(arguments: argparse.Namespace) -> int:
-    """The control room; brings the fleet up if it is not."""
-    from enpire_tui.room import entrance
-
-    fleet, home, source = resolve(arguments)
-    return entrance.enter(fleet, home, source, arguments)
-
-
-@_told
 def overview(arguments: argparse.Namespace) -> int:
     """The fleet's state, and what to type next."""
     code = status(arguments)

@@ -4,9 +4,11 @@ Screens, footer, help and palette all read this one table; keys are given in `ke
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from enpire_tui.room.moment import Moment
+if TYPE_CHECKING:
+    # The first paint comes before what a moment is made of is imported.
+    from enpire_tui.room.moment import Moment
 
 FLEET, WORKSPACE, RESEARCH, EVENTS = "fleet", "workspace", "research", "events"
 TRANSCRIPTS = "transcripts"
@@ -18,7 +20,7 @@ JUMPS = ("turn", "tool", "error", "idea", "decision")
 class Where(NamedTuple):
     """Where a person is: the screen, and the station that verbs go to ("" if none)."""
 
-    moment: Moment
+    moment: "Moment"
     screen: str
     station: str
 

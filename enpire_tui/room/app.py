@@ -6,29 +6,28 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Input
 
-from enpire_tui import lifecycle
-from enpire_tui.fleet import FleetError
 from enpire_tui.room import actions, themes
 from enpire_tui.room.actions import BY_NAME, FLEET, TYPED, WORKSPACE, Where
-from enpire_tui.room.feed import Feed, connect
 from enpire_tui.room.keys import DEFAULT, Keys
-from enpire_tui.room.launch import Launch
-from enpire_tui.room.moment import Moment
-from enpire_tui.room.orders import Order
+from enpire_tui.room.launch import DidNotComeUp, Launch
 from enpire_tui.room.palette import ActionsProvider
-from enpire_tui.room.screens.base import RoomScreen
 from enpire_tui.room.screens.starting import StartingScreen
-from enpire_tui.room.verbs import Question, Verbs
-from robots.wire.client import Refused, Unreachable
 from robots.wire.clock import Clock, SystemClock
-from robots.wire.station_replies import CameraFrame
+
+if TYPE_CHECKING:
+    # Imported when used: the first paint does not wait for the wire and the folds.
+    from enpire_tui.room.feed import Feed
+    from enpire_tui.room.moment import Moment
+    from enpire_tui.room.orders import Order
+    from enpire_tui.room.screens.base import RoomScreen
+    from enpire_tui.room.verbs import Question, Verbs
+    from robots.wire.station_replies import CameraFrame
 
 LOCAL_HZ, REMOTE_HZ = 10.0, 4.0
 
@@ -50,7 +49,7 @@ class RoomApp(App[int]):
     """
 
     TITLE = "enpire"
-    CSS_PATH = "room.tcss"
+    CSS_PATH = Path(__file__).with_name("room.tcss")
     COMMANDS: ClassVar = {ActionsProvider}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -67,7 +66,7 @@ class RoomApp(App[int]):
     def __init__(
         self,
         launch: Launch | None = None,
-        feed: Feed | None = None,
+        feed: "Feed | None" = None,
         keys: Keys = DEFAULT,
         clock: Clock | None = None,
         *,
@@ -83,7 +82,7 @@ class RoomApp(App[int]):
         self._verbs: Verbs | None = None
         self._autonomous = autonomous
         self._policy = policy
-        self._fault = ""
+        self.fault: DidNotComeUp | None = None
         self._notice = ""
         self._leaving = False
         self.animation_level = "none"
@@ -97,6 +96,7 @@ class RoomApp(App[int]):
     def on_mount(self) -> None:
         """The first paint comes before anything is started or connected."""
         self.push_screen(StartingScreen())
+        self.call_after_refresh(self.paint)
         self.set_interval(1.0 / (REMOTE_HZ if self.remote else LOCAL_HZ), self.paint)
         self.call_after_refresh(self._begin)
 
@@ -105,15 +105,13 @@ class RoomApp(App[int]):
 
     async def _live(self) -> None:
         """Bring the fleet up, follow it, and hand it over if that was asked for."""
-        if self.feed is None:
-            assert self._launch is not None, "either a feed or a launch"
-            try:
-                spec = await self._launch.run()
-            except lifecycle.Fault as fault:
-                self._fault = str(fault)
-                return
-            self.feed = connect(self._launch.home, spec, self._clock)
-        feed = self.feed
+        try:
+            feed = self.feed = self.feed or await self._found()
+        except DidNotComeUp as fault:
+            self.fault = fault
+            return
+        from enpire_tui.room.verbs import Verbs
+
         self._verbs = Verbs(feed)
         self._install_screens()
         async with asyncio.TaskGroup() as tasks:
@@ -122,17 +120,32 @@ class RoomApp(App[int]):
             if self._autonomous:
                 tasks.create_task(self._hand_over(feed))
 
-    async def _hand_over(self, feed: Feed) -> None:
+    async def _found(self) -> "Feed":
+        """A feed of the fleet that was launched.
+
+        Raises:
+            DidNotComeUp: There is none.
+        """
+        assert self._launch is not None, "either a feed or a launch"
+        spec = await self._launch.run()
+        assert self._launch.wanted is not None, "it knows what it launched"
+        from enpire_tui.room.feed import connect
+
+        return connect(self._launch.wanted.home, spec, self._clock)
+
+    async def _hand_over(self, feed: "Feed") -> None:
         from enpire_tui import headless
         from enpire_tui.control import Control
+        from enpire_tui.fleet import FleetError
+        from robots.wire.client import Refused, Unreachable
 
-        assert self._launch is not None
+        assert self._launch is not None, "only what was launched is handed over"
+        assert self._launch.wanted is not None, "it knows what it launched"
         self._notice = "handing over"
         try:
-            async with Control(self._launch.home) as control:
-                await headless.hand_over(
-                    control, feed.state.spec, headless.Options(policy=self._policy)
-                )
+            async with Control(self._launch.wanted.home) as control:
+                options = headless.Options(policy=self._policy)
+                await headless.hand_over(control, feed.state.spec, options)
         except (Refused, Unreachable, FleetError) as error:
             feed.refuse("hand over", str(error))
         self._notice = ""
@@ -141,27 +154,24 @@ class RoomApp(App[int]):
         from enpire_tui.room.screens.events import EventsScreen
         from enpire_tui.room.screens.fleet import FleetScreen
         from enpire_tui.room.screens.research import ResearchScreen
-        from enpire_tui.room.screens.review import ReviewScreen
         from enpire_tui.room.screens.workspace import WorkspaceScreen
 
         for kind in (FleetScreen, WorkspaceScreen, ResearchScreen, EventsScreen):
             self.install_screen(kind(), kind.NAME)
-        home = self._launch.home if self._launch is not None else None
-        self.install_screen(ReviewScreen(home), ReviewScreen.NAME)
 
     # --- what screens ask -------------------------------------------------------------------
 
-    def moment(self) -> Moment:
+    def moment(self) -> "Moment":
         """What is known now."""
         assert self.feed is not None, "screens come after the feed"
         return self.feed.moment(notice=self._notice)
 
-    def orders(self) -> tuple[list[Order], float]:
+    def orders(self) -> "tuple[list[Order], float]":
         """Orders, and the time that their ages are told from."""
         assert self.feed is not None, "screens come after the feed"
         return self.feed.orders, self._clock.monotonic()
 
-    async def frame(self, station: str) -> CameraFrame:
+    async def frame(self, station: str) -> "CameraFrame":
         """A picture of a station's scene.
 
         Raises:
@@ -177,8 +187,12 @@ class RoomApp(App[int]):
         return Where(self.moment(), screen.NAME, screen.station)
 
     @property
-    def seen(self) -> RoomScreen | None:
+    def seen(self) -> "RoomScreen | None":
         """The screen that is seen, below a dialog if one is open."""
+        if self._verbs is None:
+            return None
+        from enpire_tui.room.screens.base import RoomScreen
+
         screens = (each for each in reversed(self.screen_stack) if isinstance(each, RoomScreen))
         found = next(screens, None)
         return found if found is not None and found.composed else None
@@ -188,13 +202,21 @@ class RoomApp(App[int]):
         if self._leaving or not self.screen_stack:
             return
         screen: Screen[object] = self.screen_stack[-1]
-        if isinstance(screen, StartingScreen) and self._launch is not None:
-            launch = self._launch
-            screen.paint(launch.words, launch.detail, launch.daemons(), self._fault)
+        if isinstance(screen, StartingScreen):
+            self._paint_start(screen)
             return
         seen = self.seen
         if seen is not None and self.feed is not None:
             seen.paint(self.moment())
+
+    def _paint_start(self, screen: StartingScreen) -> None:
+        launch = self._launch
+        if launch is None:
+            screen.paint("", "", (), "")
+            return
+        words = launch.wanted.words if launch.wanted is not None else ""
+        fault = str(self.fault) if self.fault is not None else ""
+        screen.paint(words, launch.detail, launch.daemons(), fault)
 
     # --- actions ----------------------------------------------------------------------------
 
@@ -205,6 +227,10 @@ class RoomApp(App[int]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Lines to type in are opened ahead of all else, but not by what is typed into one."""
         if action == "act" and parameters[0] in TYPED:
+            from textual.widgets import Input
+
+            from enpire_tui.room.screens.base import RoomScreen
+
             return isinstance(self.screen, RoomScreen) and not isinstance(self.focused, Input)
         return super().check_action(action, parameters)
 
@@ -216,7 +242,7 @@ class RoomApp(App[int]):
         """Do an action of the registry, or say why not."""
         if name == "detach":
             self._leaving = True
-            self.exit(return_code=1 if self._fault else 0)
+            self.exit(return_code=self.fault.code if self.fault is not None else 0)
             return
         screen = self.seen
         if self._verbs is None or self.feed is None or screen is None:
@@ -234,7 +260,7 @@ class RoomApp(App[int]):
             getattr(doer, f"do_{name}")()
         self.paint()
 
-    def _ask(self, asked: Question) -> None:
+    def _ask(self, asked: "Question") -> None:
         from enpire_tui.room.screens.dialogs import Dialog
 
         def answered(answers: tuple[str, ...] | None) -> None:
@@ -267,7 +293,13 @@ class RoomApp(App[int]):
         self.show(actions.RESEARCH)
 
     def do_show_transcripts(self) -> None:
-        """Screen 6."""
+        """Screen 6; what it needs is imported when it is first asked for."""
+        if not self.is_screen_installed(actions.TRANSCRIPTS):
+            from enpire_tui.room.screens.review import ReviewScreen
+
+            wanted = self._launch.wanted if self._launch is not None else None
+            screen = ReviewScreen(wanted.home if wanted is not None else None)
+            self.install_screen(screen, actions.TRANSCRIPTS)
         self.show(actions.TRANSCRIPTS)
 
     def do_show_events(self) -> None:

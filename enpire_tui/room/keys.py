@@ -11,8 +11,6 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
 from enpire_tui.room.actions import BY_NAME
 
 DEFAULT: dict[str, tuple[str, ...]] = {
@@ -87,6 +85,8 @@ def merged(given: Mapping[str, object], source: str) -> Keys:
     for name, value in given.items():
         if name not in BY_NAME:
             raise KeysError(f"{source}: {name}: no such action; there are {', '.join(BY_NAME)}")
+        import msgspec
+
         try:
             keys[name] = msgspec.convert([value] if isinstance(value, str) else value, WANTED)
         except msgspec.ValidationError:

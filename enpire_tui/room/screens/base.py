@@ -114,6 +114,10 @@ class RoomScreen(Screen[None]):
         """One of the screen's lists."""
         return self._lists[name]
 
+    def pane(self, name: str) -> Widget:
+        """One of the screen's framed parts."""
+        return self._panes[name]
+
     def head(self, name: str, text: str) -> None:
         """Give a pane its title."""
         if self._panes[name].border_title != text:

@@ -12,6 +12,9 @@ from enpire_tui.room.screens.base import RoomScreen, pane, room_of
 from enpire_tui.room.screens.filter import FilterLine
 from enpire_tui.room.views import events, fleet
 
+# Lines of the pane beside its rows, of the screen's edges, and of the latest events at least.
+FRAME, AROUND, LATEST = 3, 4, 5
+
 
 class FleetScreen(RoomScreen):
     """See the module."""
@@ -21,6 +24,7 @@ class FleetScreen(RoomScreen):
     def __init__(self) -> None:
         super().__init__()
         self._filter = FilterLine()
+        self._given = 0
 
     def body(self) -> Iterable[Widget]:
         yield pane(
@@ -37,6 +41,7 @@ class FleetScreen(RoomScreen):
         return self.list("fleet").chosen
 
     def paint_body(self, moment: Moment) -> None:
+        self._share_out(len(moment.state.stations))
         width = self.list("fleet").wide
         wanted = self._filter.value
         self.list("fleet-head").show(lines([fleet.header(width)]))
@@ -45,6 +50,14 @@ class FleetScreen(RoomScreen):
         seen = events.latest(moment.state.events, latest.size.height)
         told = [events.event_line(each, latest.wide) for each in seen]
         latest.show(lines(told or [(("nothing yet", "dim"),)]))
+
+    def _share_out(self, stations: int) -> None:
+        """The fleet gets the lines it needs, and what happened last at least some."""
+        asked = stations + FRAME + self._filter.has_class("-open")
+        given = max(FRAME + 1, min(asked, self.size.height - LATEST - AROUND))
+        if given != self._given:
+            self._given = given
+            self.pane("fleet-pane").styles.height = given
 
     def do_filter(self) -> None:
         """Let the person type a filter."""

@@ -8,9 +8,10 @@ import pytest
 from textual.widgets import Input
 
 from enpire_tui import lifecycle
+from enpire_tui.cli import USAGE
 from enpire_tui.room.app import RoomApp
 from enpire_tui.room.feed import connect
-from enpire_tui.room.launch import Launch
+from enpire_tui.room.launch import Launch, Wanted
 from enpire_tui.room.screens.dialogs import Dialog
 from enpire_tui.run_spec import read_spec
 from robots.wire.clock import SystemClock
@@ -130,7 +131,7 @@ async def test_a_station_without_a_picture_says_so(app):
 
 
 async def test_leaving_ends_nothing_and_a_launch_finds_the_fleet(home):
-    launch = Launch(home, [], "demo fleet", fresh=False)
+    launch = Launch(lambda: Wanted(home, "demo fleet"))
     app = RoomApp(launch)
     async with app.run_test(size=(80, 24)) as pilot:
         await attached(pilot, app)
@@ -140,10 +141,12 @@ async def test_leaving_ends_nothing_and_a_launch_finds_the_fleet(home):
 
 
 async def test_a_fleet_that_does_not_come_up_is_told_on_the_first_screen(tmp_path):
-    launch = Launch(tmp_path / "home", ["--fleet", str(tmp_path / "none.toml")], "lab", fresh=False)
+    launch = Launch(
+        lambda: Wanted(tmp_path / "home", "lab", ("--fleet", str(tmp_path / "none.toml")))
+    )
     app = RoomApp(launch)
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_for(pilot, lambda: "the fleet did not come up" in screen_text(app))
         assert "none.toml" in screen_text(app)
         await pilot.press("q")
-    assert app.return_code == 1
+    assert app.return_code == USAGE

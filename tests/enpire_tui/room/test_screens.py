@@ -25,6 +25,18 @@ async def test_the_cursor_starts_on_the_station_that_needs_a_person(app):
         assert "held: glove on" in screen_text(app)
 
 
+async def test_a_large_fleet_scrolls_with_its_cursor():
+    app = RoomApp(feed=SampleFeed(64))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await wait_for(pilot, lambda: app.seen is not None and app.seen.station)
+        await pilot.press("pagedown", "pagedown", "down")
+        chosen = app.seen.station
+        await wait_for(pilot, lambda: f"  {chosen} " in screen_text(app))
+        await pilot.press("end")
+        await wait_for(pilot, lambda: app.seen.station == "s64" and "  s64 " in screen_text(app))
+        assert "Latest" in screen_text(app)
+
+
 async def test_numbers_enter_and_escape_lead_from_screen_to_screen(app):
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_for(pilot, lambda: app.seen is not None and app.seen.station)

@@ -24,11 +24,17 @@ class Terminal:
     """A terminal of 100 by 30 with one command in it."""
 
     def __init__(self, folder: Path, home: Path) -> None:
-        self._tmux = ["tmux", "-S", str(folder / "tmux"), "-f", os.devnull]
+        self._folder = folder
+        self._tmux = ["tmux"]
+        self._starts = 0
         self._home = home
         self._config = folder / "config"
 
     def start(self, *arguments: str) -> None:
+        # A server of its own each time: one that is ending takes no new session.
+        self._starts += 1
+        socket = str(self._folder / f"tmux{self._starts}")
+        self._tmux = ["tmux", "-S", socket, "-f", os.devnull]
         command = f"{sys.executable} -m enpire_tui.cli {' '.join(arguments)}; echo left $?; read x"
         environment = {
             "ENPIRE_HOME": str(self._home),
