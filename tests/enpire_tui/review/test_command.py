@@ -1,12 +1,14 @@
 """`enpire-tui review` in processes of its own, and what it writes."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from tests.enpire_tui.review.homes import RUN, SECRET, a_story
+from tests.enpire_tui.room.test_terminal import Terminal
 from tests.enpire_tui.test_cli import run
 
 
@@ -101,6 +103,23 @@ def test_what_is_wrong_is_named(told, arguments, code, words):
     assert done.returncode == code
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+@pytest.mark.timeout(240)
+def test_on_a_terminal_the_screen_opens_and_is_left(told, tmp_path):
+    folder, _ = told
+    terminal = Terminal(tmp_path, folder)
+    terminal.start("review", RUN[:9])
+    try:
+        terminal.wait(f"{RUN} success 1 of 14", "GitFailed: no")
+        # All in one go, as a quick hand or a slow link has it.
+        terminal.keys("/", *"explored", "Enter")
+        terminal.wait("1 of 1 hits of explored")
+        terminal.keys("q")
+        terminal.wait("left 0")
+    finally:
+        terminal.end()
 
 
 def test_a_home_without_runs_is_an_error(tmp_path):

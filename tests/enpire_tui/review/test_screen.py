@@ -6,6 +6,7 @@ import pytest
 from textual.events import Key
 
 from enpire_tui.room.app import RoomApp
+from enpire_tui.room.launch import Launch, Wanted
 from enpire_tui.room.review_app import ReviewApp
 from tests.enpire_tui.review.homes import RUN, SECRET, Home, a_story
 from tests.enpire_tui.room.sample import SampleFeed
@@ -180,7 +181,24 @@ async def test_help_lists_every_key_and_leaving_ends_it(told):
     assert app.return_value == 0
 
 
-async def test_six_is_the_transcripts_screen_of_the_room():
+async def test_six_is_the_transcripts_screen_of_the_room(told):
+    launch = Launch(lambda: Wanted(told.folder, "a fleet"))
+    launch.wanted = Wanted(told.folder, "a fleet")
+    app = RoomApp(launch, feed=SampleFeed())
+    async with app.run_test(size=(120, 40)) as pilot:
+        await wait_for(pilot, lambda: app.seen is not None and app.seen.station)
+        await pilot.press("6")
+        await wait_for(pilot, sees(app, f"{RUN} live 14 of 14", "GitFailed", "search"))
+        await pilot.press("slash", *"explored", "enter")
+        await wait_for(pilot, sees(app, "1 of 1 hits of explored"))
+        await pilot.press("1")
+        await wait_for(pilot, lambda: app.seen.NAME == "fleet")
+        told.line("a1", "while nobody looked")
+        await pilot.press("6")
+        await wait_for(pilot, sees(app, "of 15"))
+
+
+async def test_the_room_says_so_where_the_fleets_folder_is_not_known():
     app = RoomApp(feed=SampleFeed())
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_for(pilot, lambda: app.seen is not None and app.seen.station)
