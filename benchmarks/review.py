@@ -129,7 +129,7 @@ def measure(home: Path) -> dict[str, Any]:
         row["bytes"] = transcript.span(len(transcript) - 1)[1]
         selection = Selection(transcript)
         queries = {
-            "rare": Query(text=f"step {len(transcript) // 5}:"),
+            "rare": Query(text=f"step {len(transcript) // 1000 * 200 + 3}:"),
             "absent": Query(text="no such words"),
             "every_line": Query(text="e"),
             "regex": Query(text=r"step \d+99:.*press", regex=True),
