@@ -82,6 +82,17 @@ def build_parser() -> argparse.ArgumentParser:
     stop = _add(commands.add_parser, "stop", 'end the run with outcome "stopped"')
     stop.add_argument("reason", nargs="?", default="", help="why, for the journal")
 
+    review = _add(commands.add_parser, "review", "look through a run's transcripts, live or ended")
+    review.add_argument("run", nargs="?", default="", metavar="RUN", help="id of a run (newest)")
+    review.add_argument("--search", default="", metavar="TEXT", help="only lines with this text")
+    review.add_argument("--regex", action="store_true", help="TEXT is a regular expression")
+    review.add_argument("--agent", dest="of_agent", default="", metavar="A", help="only of agent A")
+    review.add_argument("--kind", default="", metavar="K", help="only lines of kind K")
+    review.add_argument("--idea", default="", metavar="I", help="only idea I, with its change")
+    review.add_argument(
+        "--export", type=Path, metavar="FILE", help="write them as .md, .jsonl or .html"
+    )
+
     permit = _add(commands.add_parser, "permit", "sign a policy file for a fleet of real drivers")
     _add_fleet_options(permit, default=argparse.SUPPRESS)
     permit.add_argument("--key", type=Path, required=True, metavar="FILE", help="your signing key")

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from enpire_tui.room.moment import Moment
 
 FLEET, WORKSPACE, RESEARCH, EVENTS = "fleet", "workspace", "research", "events"
-ANYWHERE = (FLEET, WORKSPACE, RESEARCH, EVENTS)
+TRANSCRIPTS = "transcripts"
+ANYWHERE = (FLEET, WORKSPACE, RESEARCH, TRANSCRIPTS, EVENTS)
+# What the lines of a transcript are jumped through by.
+JUMPS = ("turn", "tool", "error", "idea", "decision")
 
 
 class Where(NamedTuple):
@@ -86,7 +89,9 @@ def _in_workspace(where: Where) -> str:
 
 def _listed(where: Where) -> str:
     return (
-        "" if where.screen in (FLEET, EVENTS) else "only lists of stations and events are filtered"
+        ""
+        if where.screen in (FLEET, TRANSCRIPTS, EVENTS)
+        else "only lists of stations, events and transcripts are filtered"
     )
 
 
@@ -94,7 +99,17 @@ def _in_events(where: Where) -> str:
     return "" if where.screen == EVENTS else "only in the events (7)"
 
 
+def _in_transcripts(where: Where) -> str:
+    return "" if where.screen == TRANSCRIPTS else "only in the transcripts (6)"
+
+
+def _reading(name: str, title: str, *, footer: bool = False) -> Action:
+    here = (TRANSCRIPTS,)
+    return Action(name, title, READING, here, here if footer else (), _in_transcripts)
+
+
 _SEE, _STOP, _WORK, _ROOM = "look", "stop and release", "agents", "the room"
+READING = "transcripts"
 
 ACTIONS: tuple[Action, ...] = (
     Action("hold_station", "hold station", _STOP, footer=(FLEET, WORKSPACE), refusal=_station),
@@ -104,11 +119,19 @@ ACTIONS: tuple[Action, ...] = (
     Action("show_fleet", "fleet", _SEE, footer=(RESEARCH, EVENTS)),
     Action("show_workspace", "workspace", _SEE, refusal=_station),
     Action("show_research", "research", _SEE, footer=(FLEET, EVENTS)),
+    Action("show_transcripts", "transcripts", _SEE),
     Action("show_events", "events", _SEE, footer=(FLEET, RESEARCH)),
     Action("next_station", "the next one", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),
     Action("previous_station", "the one before", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),
     Action("camera", "camera", _SEE, (WORKSPACE,), (WORKSPACE,), refusal=_in_workspace),
     Action("filter", "filter", _SEE, (FLEET, EVENTS), (FLEET, EVENTS), refusal=_listed),
+    _reading("search", "search", footer=True),
+    _reading("next_hit", "next hit", footer=True),
+    _reading("previous_hit", "previous hit"),
+    _reading("narrow", "only some lines", footer=True),
+    *(_reading(f"next_{jump}", f"next {jump}", footer=jump == "error") for jump in JUMPS),
+    *(_reading(f"previous_{jump}", f"previous {jump}") for jump in JUMPS),
+    _reading("other_run", "an earlier run", footer=True),
     Action("all_events", "all rows", _SEE, (EVENTS,), (EVENTS,), refusal=_in_events),
     Action("back", "back", _SEE, footer=(WORKSPACE,)),
     Action("pause_agent", "pause agent", _WORK, footer=(WORKSPACE,), refusal=_pausable),
@@ -120,5 +143,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("detach", "detach", _ROOM, footer=(FLEET,)),
 )
 BY_NAME = {action.name: action for action in ACTIONS}
-GROUPS = (_STOP, _SEE, _WORK, _ROOM)
+GROUPS = (_STOP, _SEE, READING, _WORK, _ROOM)
 STOPS = ("hold_station", "hold_fleet")
+# What opens a line to type in: what is typed right behind these keys belongs to that line.
+TYPED = ("filter", "search", "narrow")

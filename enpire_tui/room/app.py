@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from enpire_tui.room import actions, themes
-from enpire_tui.room.actions import BY_NAME, FLEET, WORKSPACE, Where
+from enpire_tui.room.actions import BY_NAME, FLEET, TYPED, WORKSPACE, Where
 from enpire_tui.room.keys import DEFAULT, Keys
 from enpire_tui.room.launch import DidNotComeUp, Launch
 from enpire_tui.room.palette import ActionsProvider
@@ -58,7 +58,7 @@ class RoomApp(App[int]):
             action.title,
             id=action.name,
             # SAFETY: the fleet can be held from any screen, also from under a dialog.
-            priority=action.name == "hold_fleet",
+            priority=action.name == "hold_fleet" or action.name in TYPED,
         )
         for action in actions.ACTIONS
     ]
@@ -226,6 +226,16 @@ class RoomApp(App[int]):
         """Textual's own way out is ours."""
         self.act("detach")
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Lines to type in are opened ahead of all else, but not by what is typed into one."""
+        if action == "act" and parameters[0] in TYPED:
+            from textual.widgets import Input
+
+            from enpire_tui.room.screens.base import RoomScreen
+
+            return isinstance(self.screen, RoomScreen) and not isinstance(self.focused, Input)
+        return super().check_action(action, parameters)
+
     def action_act(self, name: str) -> None:
         """A key of the registry was pressed."""
         self.act(name)
@@ -283,6 +293,16 @@ class RoomApp(App[int]):
     def do_show_research(self) -> None:
         """Screen 5."""
         self.show(actions.RESEARCH)
+
+    def do_show_transcripts(self) -> None:
+        """Screen 6; what it needs is imported when it is first asked for."""
+        if not self.is_screen_installed(actions.TRANSCRIPTS):
+            from enpire_tui.room.screens.review import ReviewScreen
+
+            wanted = self._launch.wanted if self._launch is not None else None
+            screen = ReviewScreen(wanted.home if wanted is not None else None)
+            self.install_screen(screen, actions.TRANSCRIPTS)
+        self.show(actions.TRANSCRIPTS)
 
     def do_show_events(self) -> None:
         """Screen 7."""

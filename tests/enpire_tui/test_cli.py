@@ -26,7 +26,9 @@ def run(*arguments: str, home=None, timeout_s: float = 60.0) -> subprocess.Compl
     )
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("evaluate", "--help"), ("up", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("evaluate", "--help"), ("review", "--help"), ("up", "--help")]
+)
 def test_help_imports_nothing_heavy(arguments):
     code = (
         "import sys\nfrom enpire_tui.cli import main\n"

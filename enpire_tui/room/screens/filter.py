@@ -21,7 +21,8 @@ class FilterLine(Input):
     def open(self) -> None:
         """Show and take the keys."""
         self.add_class("-open")
-        self.focus()
+        # At once: `focus` would let keys that are on their way already go to the list.
+        self.screen.set_focus(self)
 
     def action_leave(self) -> None:
         """Clear the filter and go back to the list."""
