@@ -58,8 +58,10 @@ FINE, COARSE = Contacts((0.0, -0.45, 0.45)), Contacts((0.0,))
 
 
 class Pushes(NamedTuple):
-    """Candidates: which contact, where the disc starts, its target, the block after it, its cost."""
+    """Candidates: from which pose, which contact, where the disc starts, its target, the block after
+    it, its cost."""
 
+    origin: np.ndarray
     contact: np.ndarray
     start: np.ndarray
     target: np.ndarray
@@ -82,7 +84,7 @@ class Policy:
     def act(self, observation):
         self.see(observation)
         # What the environment is told is in single precision.
-        target = np.clip(self.script.send(None), LOW, HIGH).astype(np.float32)
+        target = np.clip(np.array(self.script.send(None)), LOW, HIGH).astype(np.float32)
         self.speed = speed_after(self.disc, self.speed, target)
         return target
 
@@ -98,7 +100,7 @@ class Policy:
             yield from self.travel(way)
             target = self.aim(target, after)
             for count in range(PUSH_ACTIONS):
-                if count > 1 and float(np.hypot(*self.speed)) < SLOW:
+                if count > 1 and math.hypot(*self.speed) < SLOW:
                     break
                 yield target
 
@@ -107,37 +109,39 @@ class Policy:
         for point in way:
             near = self.knobs["start_px"] if point is way[-1] else self.knobs["corner_px"]
             for _ in range(10):
-                if float(np.hypot(*(self.disc - point))) < near:
+                if math.dist(self.disc, point) < near:
                     break
                 yield point
 
     def choose(self):
         """Way to, target and outcome of the push after which another can leave the least."""
-        pushes = self.pushes(self.pose, FINE, 12)
-        best, chosen, tried, ways = math.inf, None, 0, {}
+        pushes = self.pushes([self.pose], FINE, 12)
+        found, ways = [], {}
         for index in np.argsort(pushes.cost):
-            contact, first = int(pushes.contact[index]), float(pushes.cost[index])
+            contact = int(pushes.contact[index])
             if contact not in ways:
                 ways[contact] = route(self.pose, self.disc, pushes.start[index])
-            if ways[contact] is None:
-                continue
-            tried += 1
-            after = tuple(float(part[index]) for part in pushes.after)
-            total = first
-            if first > self.knobs["enough_px"]:
-                second = self.pushes(after, COARSE, 8).cost
-                left = float(second.min()) if len(second) else first
-                total = left + self.knobs["first_weight"] * first
-            if total < best:
-                best, chosen = total, (ways[contact], pushes.target[index], after)
-            if first <= self.knobs["enough_px"] or tried >= self.knobs["branches"]:
+            if ways[contact] is not None:
+                found.append(index)
+            enough = found and pushes.cost[found[0]] <= self.knobs["enough_px"]
+            if enough or len(found) >= self.knobs["branches"]:
                 break
-        if chosen is None:
+        if not found:
             # Nothing can be reached: out into the open, to look from there.
             away = self.disc - self.pose[:2]
             point = self.disc + 30.0 * away / max(float(np.hypot(*away)), 1e-6)
             return [point], point, self.pose
-        return chosen
+        after = np.stack(pushes.after, axis=1)[found]
+        best = found[self.look_ahead(after, pushes.cost[found]) if len(found) > 1 else 0]
+        pose = tuple(float(part[best]) for part in pushes.after)
+        return ways[int(pushes.contact[best])], pushes.target[best], pose
+
+    def look_ahead(self, poses, cost):
+        """Which of some poses the best second push improves most, their own costs counted too."""
+        seconds = self.pushes(poses, COARSE, 7)
+        left = cost.copy()
+        np.minimum.at(left, seconds.origin, seconds.cost)
+        return int(np.argmin(left + self.knobs["first_weight"] * cost))
 
     def aim(self, target, after):
         """The target once more, from where the disc has really come to."""
@@ -160,26 +164,32 @@ class Policy:
             value = shift + 50.0 * np.abs(wrap(ended[2] - after[2]))
         return targets[int(np.argmin(value))]
 
-    def pushes(self, pose, contacts, lengths):
-        """All pushes to consider from a pose, rolled out."""
-        x, y, angle = pose
-        cos, sin = math.cos(angle), math.sin(angle)
-        turned = np.array([[cos, sin], [-sin, cos]])
-        touching = contacts.touching @ turned + (x, y)
+    def pushes(self, poses, contacts, lengths):
+        """All pushes to consider from some poses, rolled out."""
+        x, y, angle = np.transpose(poses)
+        cos, sin = np.cos(angle), np.sin(angle)
+        turned = np.stack([cos, sin, -sin, cos], axis=1).reshape(-1, 2, 2)
+        touching = contacts.touching @ turned + np.stack([x, y], axis=1)[:, None]
         direction = contacts.directions @ turned
-        longest = min(self.knobs["longest_px"], 1.7 * float(self.cost(*pose)) + 4.0)
-        length = longest * np.repeat(np.arange(1, lengths + 1) / lengths, len(touching))
-        contact = np.tile(np.arange(len(touching)), lengths)
-        start = touching[contact] - self.knobs["stand_off"] * direction[contact]
-        target = touching[contact] + length[:, None] * direction[contact]
+        longest = np.minimum(self.knobs["longest_px"], 1.7 * self.cost(x, y, angle) + 4.0)
+        share = np.arange(1, lengths + 1) / lengths
+        # By pose, contact and length.
+        length = longest[:, None, None, None] * share[:, None]
+        shape = (*touching.shape[:2], lengths, 2)
+        start = touching - self.knobs["stand_off"] * direction
+        start = np.broadcast_to(start[:, :, None], shape).reshape(-1, 2)
+        target = (touching[:, :, None] + length * direction[:, :, None]).reshape(-1, 2)
+        origin, contact = (each.ravel() for each in np.indices(shape[:3])[:2])
         inside = (start > LOW) & (start < HIGH) & (target > LOW) & (target < HIGH)
         kept = inside.all(axis=1)
-        contact, start, target = contact[kept], start[kept], target[kept]
+        start, target, origin, contact = start[kept], target[kept], origin[kept], contact[kept]
+        pose = x[origin], y[origin], angle[origin]
         world = World((start[:, 0], start[:, 1], 0.0, 0.0), pose, len(start))
         for _ in range(PUSH_ACTIONS):
             world.act(target[:, 0], target[:, 1])
         after = world.x, world.y, world.turn
-        return Pushes(contact, start, target, after, self.cost(*after) + self.outside(*after))
+        cost = self.cost(*after) + self.outside(*after)
+        return Pushes(origin, contact, start, target, after, cost)
 
     def cost(self, x, y, angle):
         """How far poses lie from the goal, in pixels."""

@@ -9,6 +9,7 @@ share of its depth a step, as solvers of rigid bodies do.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,7 @@ CENTRE = 45.0
 INERTIA = 3000.0
 """For a unit of mass."""
 SLOP = 0.1
+ROUNDS = 8
 PART = 1.0 - 0.9 ** (60.0 * STEP_S)
 
 BAR = (-60.0, 60.0, -CENTRE, 30.0 - CENTRE)
@@ -88,6 +90,19 @@ def speed_after(disc, speed, target):
     return np.array([u, v])
 
 
+class Contact(NamedTuple):
+    """Normal from block to disc, its moment arm, whether they touch, and how deep; arrays."""
+
+    nx: np.ndarray
+    ny: np.ndarray
+    arm: np.ndarray
+    hit: np.ndarray
+    depth: np.ndarray
+
+    def some(self, index):
+        return Contact(*(part[index] for part in self))
+
+
 class World:
     """Some candidates' discs and blocks.
 
@@ -128,18 +143,20 @@ class World:
         cos, sin = np.cos(self.turn[near]), np.sin(self.turn[near])
         dx, dy = self.ax[near] - self.x[near], self.ay[near] - self.y[near]
         px, py = cos * dx + sin * dy, cos * dy - sin * dx
-        first, second = (_contact(px, py, box) for box in (BAR, STEM))
-        hits = first[3] | second[3]
-        if not hits.any():
+        bar, stem = (_contact(px, py, box) for box in (BAR, STEM))
+        hit = np.nonzero(bar.hit | stem.hit)[0]
+        if not len(hit):
             return
+        near, cos, sin = near[hit], cos[hit], sin[hit]
+        contacts = [each.some(hit) for each in (bar, stem)]
         du, dv = self.au[near], self.av[near]
         disc = cos * du + sin * dv, cos * dv - sin * du
-        motion = [np.zeros(len(near)) for _ in range(6)]
-        rounds = 8 if (first[3] & second[3]).any() else 1
-        sums = [[0.0, 0.0], [0.0, 0.0]]
-        for _ in range(rounds):
-            for contact, total in zip((first, second), sums, strict=True):
-                _answer(contact, disc, motion, total)
+        motion = _answers(contacts, disc, 1)
+        both = np.nonzero(contacts[0].hit & contacts[1].hit)[0]
+        if len(both):
+            # In the corner between bar and stem each contact changes what the other has to give.
+            inner = [each.some(both) for each in contacts]
+            motion[:, both] = _answers(inner, [part[both] for part in disc], ROUNDS)
         u, v = motion[0] + motion[3], motion[1] + motion[4]
         self.u[near] = cos * u - sin * v
         self.v[near] = sin * u + cos * v
@@ -147,7 +164,7 @@ class World:
 
 
 def _contact(px, py, box):
-    """Normal from block to disc, its moment arm, whether they touch, and how deep."""
+    """The contact of discs at px, py in the block's frame with one of its boxes."""
     qx, qy = np.clip(px, box[0], box[1]), np.clip(py, box[2], box[3])
     dx, dy = px - qx, py - qy
     far = np.hypot(dx, dy)
@@ -155,7 +172,17 @@ def _contact(px, py, box):
     far = np.where(inside, 1.0, far)
     nx, ny = dx / far, dy / far
     depth = np.where(inside, 0.0, RADIUS - far)
-    return nx, ny, qx * ny - qy * nx, depth > 0.0, depth
+    return Contact(nx, ny, qx * ny - qy * nx, depth > 0.0, depth)
+
+
+def _answers(contacts, disc, rounds):
+    """Block's velocity, and that of the pushing apart, which its contacts ask for: x, y, turn each."""
+    motion = np.zeros((6, len(disc[0])))
+    sums = np.zeros((2, 2, len(disc[0])))
+    for _ in range(rounds):
+        for contact, total in zip(contacts, sums, strict=True):
+            _answer(contact, disc, motion, total)
+    return motion
 
 
 def _answer(contact, disc, motion, total):
@@ -166,9 +193,9 @@ def _answer(contact, disc, motion, total):
     closing = motion[0] * nx + motion[1] * ny + motion[2] * arm - disc[0] * nx - disc[1] * ny
     parting = motion[3] * nx + motion[4] * ny + motion[5] * arm + apart
     for at, wanted in enumerate((closing, parting)):
-        before = total[at]
-        total[at] = np.where(hit, np.maximum(before + share * wanted, 0.0), 0.0)
-        added = total[at] - before
+        sum_after = np.where(hit, np.maximum(total[at] + share * wanted, 0.0), 0.0)
+        added = sum_after - total[at]
+        total[at] = sum_after
         motion[3 * at] -= added * nx
         motion[3 * at + 1] -= added * ny
         motion[3 * at + 2] -= added * arm / INERTIA
