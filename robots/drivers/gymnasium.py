@@ -200,8 +200,9 @@ class GymnasiumDriver:
         return {**found, **self._hooks.evidence(history)} if self._hooks else found
 
     def failure_tags(self, history: Sequence[Observation]) -> list[str]:
-        tags = ["timeout"] if self._truncated else []
-        return [*tags, *self._hooks.failure_tags(history)] if self._hooks else tags
+        if self._hooks is not None:
+            return self._hooks.failure_tags(history)
+        return ["timeout"] if self._truncated else []
 
     def audit(self) -> dict[str, float]:
         return {"return": self._total, "success": float(self._succeeded)}

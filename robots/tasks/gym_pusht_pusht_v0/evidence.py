@@ -33,7 +33,7 @@ def failure_tags(history: Sequence[Observation]) -> list[str]:
 
     Tags: `near_miss` (close in place and angle), `far` (over 20 px), `orientation` (over 10
     degrees), `border` (the block's middle near the arena's edge), `stalled` (the agent stood still
-    for the last 2 s).
+    for the last 2 s), `timeout` (still busy at the end).
     """
     found = evidence(history)
     away, turned = found["position_error_px"], found["angle_error_rad"]
@@ -49,6 +49,6 @@ def failure_tags(history: Sequence[Observation]) -> list[str]:
     if min(*middle, *(SIDE_PX - value for value in middle)) < REACH_PX:
         tags.append("border")
     recent = np.array([frame["observation"][:2] for frame in history[-STILL_STEPS:]])
-    if len(recent) == STILL_STEPS and float(np.ptp(recent, axis=0).max()) < STILL_PX:
-        tags.append("stalled")
+    still = len(recent) == STILL_STEPS and float(np.ptp(recent, axis=0).max()) < STILL_PX
+    tags.append("stalled" if still else "timeout")
     return tags
