@@ -288,8 +288,6 @@ def check_tasks(fleet: Fleet, source: str) -> None:
 
     for station in fleet.station:
         task = fleet.task_of(station)
-        if task.startswith("gym:"):
-            continue
         try:
             load_task(task)
         except TaskError as error:

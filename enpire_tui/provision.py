@@ -18,6 +18,7 @@ from enpire_tui.run_spec import FILE, RunSpec, read_spec, write_spec
 from enpire_tui.supervisor.budgets import Budget
 from enpire_tui.toml_text import Value, to_toml
 from robots.station import archive
+from robots.station.tasks import folder_name
 from robots.wire import keys
 from robots.wire.keeper import ProcessSpec, write_specs
 from robots.wire.records import RecipeArchive
@@ -86,8 +87,7 @@ def recipes_folder(task: str) -> Path:
     spec = importlib.util.find_spec("recipes")
     roots = list(spec.submodule_search_locations or ()) if spec is not None else []
     root = Path(roots[0]) if roots else Path("recipes")
-    name = task.removeprefix("gym:").lower().replace("/", "_").replace("-", "_")
-    return root / name
+    return root / folder_name(task)
 
 
 def process_specs(fleet: Fleet, home: Path) -> list[ProcessSpec]:
@@ -184,8 +184,6 @@ def _new_run(fleet: Fleet, home: Path, trusted: Mapping[str, bytes]) -> RunSpec:
 
 def _brief(fleet: Fleet) -> str:
     """What agents are told of the task: what a policy sees and does, never how it is scored."""
-    if fleet.task.startswith("gym:"):
-        return f"# {fleet.task}\n\nA registered Gymnasium environment.\n"
     from robots.station.tasks import load_task
 
     spec = load_task(fleet.task).spec

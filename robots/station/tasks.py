@@ -9,6 +9,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import math
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,7 +110,8 @@ class Task(msgspec.Struct, frozen=True):
     """A task folder and what it says, or a registered environment.
 
     Attributes:
-        identity: What a task without a folder is known by; its manifest is the hash of that.
+        folder: `Path()` of a registered environment about which nothing more is known.
+        identity: What a registered environment is known by; "" of a task folder.
         options: Of a registered environment.
     """
 
@@ -123,11 +125,9 @@ class Task(msgspec.Struct, frozen=True):
         return (self.folder / name).read_bytes()
 
     def manifest_sha256(self) -> str:
-        """Hash of every file of the folder; follows no link out of it."""
-        if self.identity:
-            return hashlib.sha256(self.identity.encode()).hexdigest()
-        digest = hashlib.sha256()
-        for path in sorted(self.folder.rglob("*")):
+        """Hash of identity and every file of the folder; follows no link out of it."""
+        digest = hashlib.sha256(self.identity.encode())
+        for path in sorted(self.folder.rglob("*")) if self.folder != Path() else ():
             if "__pycache__" in path.parts or path.is_dir():
                 continue
             name = path.relative_to(self.folder).as_posix()
@@ -177,6 +177,11 @@ def load_task(name: str, options: dict[str, float | int | str | bool] | None = N
             f"unknown task {name!r}; known are {', '.join(sorted(known))}, and gym:<registered id>"
         )
     return read_task(known[name])
+
+
+def folder_name(task: str) -> str:
+    """Name of the folders that belong to a task: `gym_pusht_pusht_v0` of `gym:gym_pusht/PushT-v0`."""
+    return re.sub(r"[/:.-]", "_", task.removeprefix("gym:").lower())
 
 
 def task_folders() -> dict[str, Path]:
