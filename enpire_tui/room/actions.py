@@ -42,12 +42,8 @@ class Action(NamedTuple):
     refusal: Callable[[Where], str] = lambda _: ""
 
 
-def _connected(where: Where) -> str:
-    return "" if where.moment.up else "the fleet is not up yet"
-
-
 def _station(where: Where) -> str:
-    return _connected(where) or ("" if where.station else "choose a station first (fleet, 1)")
+    return "" if where.station else "choose a station first (fleet, 1)"
 
 
 def _holding(where: Where) -> str:
@@ -58,7 +54,7 @@ def _holding(where: Where) -> str:
 
 
 def _any_holding(where: Where) -> str:
-    return _connected(where) or ("" if where.moment.held else "no station is held")
+    return "" if where.moment.held else "no station is held"
 
 
 def _agent(where: Where) -> str:
@@ -113,7 +109,7 @@ READING = "transcripts"
 
 ACTIONS: tuple[Action, ...] = (
     Action("hold_station", "hold station", _STOP, footer=(FLEET, WORKSPACE), refusal=_station),
-    Action("hold_fleet", "hold fleet", _STOP, footer=ANYWHERE, refusal=_connected),
+    Action("hold_fleet", "hold fleet", _STOP, footer=ANYWHERE),
     Action("release_station", "release station", _STOP, footer=(WORKSPACE,), refusal=_holding),
     Action("release_fleet", "release fleet", _STOP, refusal=_any_holding),
     Action("show_fleet", "fleet", _SEE, footer=(RESEARCH, EVENTS)),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from robots.wire.station_replies import CameraFrame
 
 LOCAL_HZ, REMOTE_HZ = 10.0, 4.0
+KEEPER_EVERY_S = 2.0
 
 
 def remote() -> bool:
@@ -83,7 +84,7 @@ class RoomApp(App[int]):
         self._autonomous = autonomous
         self._policy = policy
         self.fault: DidNotComeUp | None = None
-        self._notice = ""
+        self._notice = self._standing = ""
         self._leaving = False
         self.animation_level = "none"
         for theme in themes.THEMES:
@@ -119,6 +120,8 @@ class RoomApp(App[int]):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(feed.run(self.paint))
             self.push_screen(FLEET)
+            if self._launch is not None and self._launch.wanted is not None:
+                tasks.create_task(self._watch_keeper(self._launch.wanted.home))
             if self._autonomous:
                 tasks.create_task(self._hand_over(feed))
 
@@ -132,8 +135,21 @@ class RoomApp(App[int]):
         spec = await self._launch.run()
         assert self._launch.wanted is not None, "it knows what it launched"
         from enpire_tui.room.feed import connect
+        from robots.wire.keys import KeyFileError
 
-        return connect(self._launch.wanted.home, spec, self._clock)
+        try:
+            return connect(self._launch.wanted.home, spec, self._clock)
+        except KeyFileError as error:
+            raise DidNotComeUp(str(error), 1) from None
+
+    async def _watch_keeper(self, home: Path) -> None:
+        """Say so when somebody took the fleet down; what daemons are left are still spoken to."""
+        from enpire_tui import lifecycle
+
+        while True:
+            up = await asyncio.to_thread(lifecycle.running, home)
+            self._standing = "" if up else "the fleet is down: leave, and `enpire-tui` starts it"
+            await asyncio.sleep(KEEPER_EVERY_S)
 
     async def _hand_over(self, feed: "Feed") -> None:
         from enpire_tui import headless
@@ -166,7 +182,7 @@ class RoomApp(App[int]):
     def moment(self) -> "Moment":
         """What is known now."""
         assert self.feed is not None, "screens come after the feed"
-        return self.feed.moment(notice=self._notice)
+        return self.feed.moment(self._notice or self._standing)
 
     def orders(self) -> "tuple[list[Order], float]":
         """Orders, and the time that their ages are told from."""

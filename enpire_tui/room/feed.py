@@ -28,8 +28,8 @@ from robots.wire.station_replies import CameraFrame
 from robots.wire.telemetry import Seen, StationTelemetry
 from robots.wire.transport import Transport
 
+# Also how long after the key a command may still be executed.
 ANSWER_S = 10.0
-STOP_ANSWER_S = 3.0
 FRAME_S = 20.0
 # Rows a page: what is folded in one go must not hold up the keys.
 PAGE_ROWS = 200
@@ -88,9 +88,9 @@ class Feed:
             if self._telemetry is not None:
                 self._telemetry.close()
 
-    def moment(self, *, up: bool = True, notice: str = "") -> Moment:
+    def moment(self, notice: str = "") -> Moment:
         """What is known now; reads the telemetry that has arrived."""
-        return Moment(self.state, self._live(), self.clock.wall(), up, notice)
+        return Moment(self.state, self._live(), self.clock.wall(), notice)
 
     def _live(self) -> dict[str, Live]:
         found: dict[str, Live] = {}
@@ -124,12 +124,12 @@ class Feed:
         elif under_way > MOST_UNDER_WAY and not stop:
             self._answer(order, orders.REFUSED, f"{MOST_UNDER_WAY} orders are under way")
         else:
-            self._tasks.create_task(self._carry(order, sends, STOP_ANSWER_S if stop else ANSWER_S))
+            self._tasks.create_task(self._carry(order, sends))
         return order
 
-    async def _carry(self, order: Order, sends: Mapping[str, c.AnyCommand], limit_s: float) -> None:
+    async def _carry(self, order: Order, sends: Mapping[str, c.AnyCommand]) -> None:
         answers = await asyncio.gather(
-            *(self._send(name, command, limit_s) for name, command in sends.items())
+            *(self._send(name, command) for name, command in sends.items())
         )
         failed = [(state, detail) for state, detail in answers if state != orders.DONE]
         if failed:
@@ -137,17 +137,17 @@ class Feed:
         else:
             self._answer(order, orders.DONE, "")
 
-    async def _send(self, name: str, command: c.AnyCommand, limit_s: float) -> tuple[str, str]:
+    async def _send(self, name: str, command: c.AnyCommand) -> tuple[str, str]:
         client = self._clients[name]
         try:
             epoch = None
             if name == SUPERVISOR and isinstance(command, LEASED):
-                epoch = (await client.call(c.TakeLease(), LeaseTaken, limit_s)).epoch
-            await client.request(command, limit_s, lease_epoch=epoch)
+                epoch = (await client.call(c.TakeLease(), LeaseTaken, ANSWER_S)).epoch
+            await client.request(command, ANSWER_S, lease_epoch=epoch)
         except Refused as refused:
             return orders.REFUSED, refused.reason
         except Unreachable:
-            return orders.UNKNOWN, f"{name} gave no answer in {limit_s:g} s"
+            return orders.UNKNOWN, f"{name} gave no answer in {ANSWER_S:g} s"
         return orders.DONE, ""
 
     def refuse(self, words: str, reason: str) -> None:

@@ -32,14 +32,12 @@ class Moment(NamedTuple):
     Attributes:
         live: Latest telemetry by station; a station that was never heard is missing.
         now_wall_s: Unix seconds; ages are told from it.
-        up: Whether the fleet's daemons are known to be up.
-        notice: What is going on before there is a fleet, or after it, in words.
+        notice: What is going on with the fleet as a whole, in words.
     """
 
     state: RoomState
     live: dict[str, Live]
     now_wall_s: float
-    up: bool = True
     notice: str = ""
 
     def word(self, station: str) -> str:

@@ -118,6 +118,7 @@ class RoomState:
 
     Attributes:
         version: Grows with every row; an equal one means an equal state.
+        order: Changes whenever events did anything but grow at their end.
         measured_wall_s: When the run's clock was journalled last.
     """
 
@@ -128,6 +129,7 @@ class RoomState:
         self.agents = {name: AgentSeen(name) for name in spec.agents}
         self.events: list[EventSeen] = []
         self.version = 0
+        self.order = 0
         self.measured_wall_s = 0.0
 
     def apply(self, source: str, row: Row) -> None:
@@ -148,6 +150,7 @@ class RoomState:
     def forget(self, source: str) -> None:
         """A journal was replaced: what it told is read anew."""
         self.version += 1
+        self.order += 1
         if source in self.stations:
             self.stations[source] = _station(source)
         elif source in self.agents:
@@ -222,8 +225,10 @@ class RoomState:
             self.events.append(seen)
         else:
             bisect.insort(self.events, seen)
+            self.order += 1
         if len(self.events) > EVENTS_KEPT:
             del self.events[: EVENTS_KEPT // 10]
+            self.order += 1
 
 
 def _station(name: str) -> StationSeen:

@@ -49,7 +49,7 @@ def _who(moment: Moment, width: int) -> Line:
         left.append(("  nothing moves until `enpire-tui --autonomous` hands over", "note"))
     elif width >= WIDE:
         backend = "search agents, no language model" if spec.backend == "search" else spec.backend
-        left.append((f"  {spec.run_id}  {backend}", "dim"))
+        left += [(f"  {backend}", "dim"), (f"  {spec.run_id}", "dim")]
     return spread(tuple(left), _attention(moment, narrow=narrow), width)
 
 

@@ -109,11 +109,16 @@ def test_events_keep_the_order_of_time_over_journals():
     late = ev.Noted(level="error", text="late")
     state.apply("s2", Row(999, state.events[3].wall_s, "Noted", late))
     assert [each.wall_s for each in state.events] == sorted([*times, state.events[3].wall_s])
-    shown = events.Events(state.events, "late", quiet=False)
+    shown = events.Events("late")
+    shown.take(state)
     assert len(shown) == 1
     assert shown.key(0) == "s2/999"
     assert shown.find("s2/999") == 0
     assert shown.find("s2/1000") is None
+    later = ev.Noted(level="error", text="later")
+    state.apply("s2", Row(1000, state.events[-1].wall_s + 1, "Noted", later))
+    shown.take(state)
+    assert [shown.key(index) for index in range(len(shown))] == ["s2/999", "s2/1000"]
 
 
 def test_every_kind_of_row_is_told_or_left_out_on_purpose():

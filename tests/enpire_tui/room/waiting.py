@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 
 from enpire_tui.room.app import RoomApp
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 async def wait_for(
