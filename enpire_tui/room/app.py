@@ -93,10 +93,12 @@ class RoomApp(App[int]):
 
     # --- life -------------------------------------------------------------------------------
 
+    def get_default_screen(self) -> Screen[object]:
+        """What is seen before there is a fleet to see."""
+        return StartingScreen()
+
     def on_mount(self) -> None:
         """The first paint comes before anything is started or connected."""
-        self.push_screen(StartingScreen())
-        self.call_after_refresh(self.paint)
         self.set_interval(1.0 / (REMOTE_HZ if self.remote else LOCAL_HZ), self.paint)
         self.call_after_refresh(self._begin)
 
@@ -116,7 +118,7 @@ class RoomApp(App[int]):
         self._install_screens()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(feed.run(self.paint))
-            self.switch_screen(FLEET)
+            self.push_screen(FLEET)
             if self._autonomous:
                 tasks.create_task(self._hand_over(feed))
 

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import field
 from typing import NamedTuple
 
+from enpire_tui.home import SUPERVISOR
 from enpire_tui.room import words
 from enpire_tui.run_spec import RunSpec
 from enpire_tui.supervisor import state as run_fold
@@ -117,6 +118,7 @@ class RoomState:
 
     Attributes:
         version: Grows with every row; an equal one means an equal state.
+        order: Changes whenever events did anything but grow at their end.
         measured_wall_s: When the run's clock was journalled last.
     """
 
@@ -127,6 +129,7 @@ class RoomState:
         self.agents = {name: AgentSeen(name) for name in spec.agents}
         self.events: list[EventSeen] = []
         self.version = 0
+        self.order = 0
         self.measured_wall_s = 0.0
 
     def apply(self, source: str, row: Row) -> None:
@@ -138,7 +141,7 @@ class RoomState:
             self._agent(self.agents[source], row)
         elif isinstance(row.event, ev.TokensMetered):
             self._tokens(row.event, row.wall_s)
-        else:
+        elif source == SUPERVISOR:
             run_fold.apply(self.run, row.seq, row.event)
             if isinstance(row.event, ev.RunStarted | ev.FleetMeasured):
                 self.measured_wall_s = row.wall_s
@@ -147,26 +150,14 @@ class RoomState:
     def forget(self, source: str) -> None:
         """A journal was replaced: what it told is read anew."""
         self.version += 1
+        self.order += 1
         if source in self.stations:
             self.stations[source] = _station(source)
         elif source in self.agents:
             self.agents[source] = AgentSeen(source)
-        else:
+        elif source == SUPERVISOR:
             self.run = run_fold.RunState()
         self.events = [each for each in self.events if each.source != source]
-
-    def event(self, key: str) -> int | None:
-        """Place of an event among all, by its key."""
-        source, _, seq = key.rpartition("/")
-        places = range(len(self.events) - 1, -1, -1)
-        return next(
-            (
-                i
-                for i in places
-                if self.events[i].seq == int(seq) and self.events[i].source == source
-            ),
-            None,
-        )
 
     def elapsed_s(self, now_wall_s: float) -> float:
         """Research seconds of the run now, from its clock as it was journalled last."""
@@ -234,8 +225,10 @@ class RoomState:
             self.events.append(seen)
         else:
             bisect.insort(self.events, seen)
+            self.order += 1
         if len(self.events) > EVENTS_KEPT:
             del self.events[: EVENTS_KEPT // 10]
+            self.order += 1
 
 
 def _station(name: str) -> StationSeen:

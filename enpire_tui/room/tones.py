@@ -54,7 +54,6 @@ OUTCOMES: dict[str, tuple[str, str]] = {
     "failure": ("○", "bad"),
     "void": ("~", "dim"),
 }
-LEVELS = {"info": ("·", "dim"), "warning": ("!", "warn"), "error": ("✖", "bad")}
 
 
 def state(word: str) -> tuple[str, str]:

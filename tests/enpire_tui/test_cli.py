@@ -50,6 +50,20 @@ def test_headless_imports_no_textual():
     assert done.returncode == 0, done.stderr
 
 
+def test_without_a_terminal_the_room_is_not_even_imported():
+    code = (
+        "import sys\nfrom enpire_tui import cli\n"
+        "chosen = cli._command(cli.build_parser().parse_args(['--autonomous', '--room']))\n"
+        "assert chosen is sys.modules['enpire_tui.commands'].autonomous\n"
+        "assert not {'textual', 'rich', 'enpire_tui.room'} & set(sys.modules)\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, stdin=subprocess.DEVNULL, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_unknown_option_is_a_usage_error():
     assert run("--autonomos").returncode == 2
     assert run("--autonomous", "--minutes", "-3").returncode == 2

@@ -22,7 +22,9 @@ class EventsScreen(RoomScreen):
         super().__init__()
         self._filter = FilterLine()
         self._quiet = False
-        self._shown: tuple[int, str, bool] | None = None
+        self._rows = events.Events()
+        self._asked = ("", False)
+        self._version = -1
 
     def body(self) -> Iterable[Widget]:
         yield pane(
@@ -34,14 +36,17 @@ class EventsScreen(RoomScreen):
         )
 
     def paint_body(self, moment: Moment) -> None:
-        shown = (moment.state.version, self._filter.value, self._quiet)
+        asked = (self._filter.value, self._quiet)
+        if asked != self._asked:
+            self._asked, self._version = asked, -1
+            self._rows = events.Events(asked[0], quiet=self._quiet)
         self.list("events-head").show(lines([events.header(self.size.width)]))
-        if shown != self._shown:
-            self._shown = shown
-            rows = events.Events(moment.state.events, shown[1], quiet=self._quiet)
-            self.list("events").show(rows)
+        if moment.state.version != self._version:
+            self._version = moment.state.version
+            self._rows.take(moment.state)
             many = "every row" if self._quiet else "without the many small ones (a shows them)"
-            self.head("events-pane", f"Events: {len(rows)}, {many}")
+            self.head("events-pane", f"Events: {len(self._rows)}, {many}")
+            self.list("events").show(self._rows)
 
     def do_all_events(self) -> None:
         """Show the many small rows as well, or no longer."""

@@ -12,11 +12,15 @@ from enpire_tui.room.tones import state
 RUNNING = "RUNNING"
 
 
-class StartingScreen(Screen[None]):
+class StartingScreen(Screen[object]):
     """See the module."""
 
     def compose(self) -> ComposeResult:
         yield LineList(cursor=False, id="starting")
+
+    def on_mount(self) -> None:
+        """The first words come with the first paint."""
+        self.query_one(LineList).show(lines(told("", "looking for the fleet", (), "", 0)))
 
     def paint(
         self, words: str, detail: str, daemons: Iterable[tuple[str, str]], fault: str

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from enpire_tui.room.state import EventSeen
+from enpire_tui.room.state import EventSeen, RoomState
 from enpire_tui.room.text import Line, fit
 from enpire_tui.room.views.fleet import matches
 
@@ -11,22 +11,33 @@ STAMP, SOURCE, KIND = 9, 11, 20
 
 
 class Events:
-    """Rows of the events that pass a filter, oldest first; made anew when anything changed.
+    """Rows of the events that pass a filter, oldest first; extended as events come.
 
     Args:
-        events: All events, in order.
         wanted: See `fleet.matches`.
         quiet: Whether the many small ones are shown as well.
     """
 
-    def __init__(self, events: Sequence[EventSeen], wanted: str, *, quiet: bool) -> None:
-        self._events = [
-            each
-            for each in events
-            if (quiet or not each.quiet)
-            and (not wanted or matches(f"{each.source} {each.kind} {each.text}", wanted))
-        ]
-        self._places: dict[str, int] = {}
+    def __init__(self, wanted: str = "", *, quiet: bool = False) -> None:
+        self._wanted = wanted
+        self._quiet = quiet
+        self._events: list[EventSeen] = []
+        self._taken = 0
+        self._order = -1
+
+    def take(self, state: RoomState) -> None:
+        """Take in what came since the last time; all anew where the order has changed."""
+        if state.order != self._order:
+            self._events, self._taken, self._order = [], 0, state.order
+        fresh = state.events[self._taken :]
+        self._taken += len(fresh)
+        self._events += [each for each in fresh if self._passes(each)]
+
+    def _passes(self, each: EventSeen) -> bool:
+        if each.quiet and not self._quiet:
+            return False
+        told = f"{each.source} {each.kind} {each.text}" if self._wanted else ""
+        return matches(told, self._wanted)
 
     def __len__(self) -> int:
         return len(self._events)
@@ -35,9 +46,9 @@ class Events:
         return self._events[index].key
 
     def find(self, key: str) -> int | None:
-        if not self._places:
-            self._places = {each.key: index for index, each in enumerate(self._events)}
-        return self._places.get(key)
+        # From the end, where the cursor mostly is.
+        places = range(len(self._events) - 1, -1, -1)
+        return next((index for index in places if self._events[index].key == key), None)
 
     def line(self, index: int, width: int) -> Line:
         return event_line(self._events[index], width)

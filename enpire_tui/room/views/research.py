@@ -147,7 +147,7 @@ def figures(moment: Moment, width: int) -> Line:
         ("adopted", str(len(run.adopted))),
         ("confirms", f"{len(run.confirms)} ({lost} lost)"),
         ("MRU", f"{mru:.0%} ({bare:.0%} without resets)"),
-        ("MTU", f"{tokens.uncached:,.0f} uncached, {tokens.total:,.0f} total"),
+        ("tok/min", f"{tokens.uncached:,.0f} uncached, {tokens.total:,.0f} in all"),
         ("episodes", f"{sum(each.episodes for each in robots):,}"),
         ("robot time", f"{sum(each.robot_s for each in robots) / 3600:.1f} h"),
     ]

@@ -79,6 +79,29 @@ def test_a_replaced_journal_is_read_anew():
     assert not state.stations["s1"].episodes
 
 
+def test_tokens_come_from_the_gateway_and_are_told_by_the_minute():
+    state = state_of()
+    told = ev.TokensMetered(
+        agent="a1",
+        provider="p",
+        model="m",
+        fresh_input=900,
+        cached_input=5000,
+        output=100,
+        reasoning=0,
+        aborted=False,
+        status=200,
+    )
+    state.apply("gateway", Row(1, 1000.0, "TokensMetered", told))
+    started = ev.DaemonStarted(name="gateway", incarnation="i", pid=1, restarts=7, version="1")
+    state.apply("gateway", Row(2, 1000.0, "DaemonStarted", started))
+    assert state.agents["a1"].tokens_per_minute(1010.0) == 200.0
+    assert state.agents["a1"].tokens_per_minute(2000.0) == 0.0
+    assert state.run.restarts == 0, "the supervisor's own"
+    state.forget("gateway")
+    assert state.run.champion == "a2-3"
+
+
 def test_events_keep_the_order_of_time_over_journals():
     state = state_of()
     times = [each.wall_s for each in state.events]
@@ -86,11 +109,16 @@ def test_events_keep_the_order_of_time_over_journals():
     late = ev.Noted(level="error", text="late")
     state.apply("s2", Row(999, state.events[3].wall_s, "Noted", late))
     assert [each.wall_s for each in state.events] == sorted([*times, state.events[3].wall_s])
-    shown = events.Events(state.events, "late", quiet=False)
+    shown = events.Events("late")
+    shown.take(state)
     assert len(shown) == 1
     assert shown.key(0) == "s2/999"
     assert shown.find("s2/999") == 0
     assert shown.find("s2/1000") is None
+    later = ev.Noted(level="error", text="later")
+    state.apply("s2", Row(1000, state.events[-1].wall_s + 1, "Noted", later))
+    shown.take(state)
+    assert [shown.key(index) for index in range(len(shown))] == ["s2/999", "s2/1000"]
 
 
 def test_every_kind_of_row_is_told_or_left_out_on_purpose():
