@@ -111,8 +111,9 @@ def plain(text: str) -> str:
 
 
 def plain_lines(text: str) -> list[str]:
-    """Printable lines of a text, secrets redacted."""
-    return [plain(each.expandtabs(4)) for each in redact(text).split("\n")]
+    """Printable lines of a text, secrets redacted, also those with escape sequences inside."""
+    shown = redact(_ESCAPES.sub("", text))
+    return [plain(each.expandtabs(4)) for each in shown.split("\n")]
 
 
 def redact(text: str) -> str:

@@ -5,6 +5,8 @@ import asyncio
 import pytest
 from textual.events import Key
 
+from enpire_tui.review import transcript
+from enpire_tui.room import actions
 from enpire_tui.room.app import RoomApp
 from enpire_tui.room.launch import Launch, Wanted
 from enpire_tui.room.review_app import ReviewApp
@@ -90,6 +92,12 @@ async def test_words_typed_in_one_burst_are_searched_and_do_nothing_else(told):
         app.post_message(Key("enter", None))
         await wait_for(pilot, sees(app, "1 of 1 hits of explored"))
         assert "explored a1-1/x0: 5/8" in chosen(app)
+
+
+def test_every_jump_has_its_keys():
+    assert actions.JUMPS == transcript.JUMPS
+    for jump in actions.JUMPS:
+        assert {f"next_{jump}", f"previous_{jump}"} <= set(actions.BY_NAME)
 
 
 async def test_jump_keys_stop_at_errors_ideas_decisions_and_turns(told):

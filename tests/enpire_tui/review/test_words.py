@@ -78,6 +78,12 @@ def test_an_opened_text_keeps_its_lines():
     assert plain_lines("a\n\tb\x1b[1m") == ["a", "    b"]
 
 
+def test_an_escape_inside_a_key_does_not_hide_it():
+    split = f"{SECRET[:9]}\x1b[0m{SECRET[9:]}"
+    assert plain_lines(f"a {split} b") == ["a [redacted] b"]
+    assert redact(said(ev.Noted(level="info", text=split)).text) == "info: [redacted]"
+
+
 def test_errors_and_refusals_are_marked():
     assert said(ev.Noted(level="error", text="x")).error
     assert said(ev.AgentStateChanged(state="FAILED")).error
