@@ -44,13 +44,16 @@ PROCESSES = [sys.executable, "-m", "benchmarks.control_room_processes"]
 class Terminal:
     """A process in a pty; what it writes is counted."""
 
-    def __init__(self, *command: str) -> None:
+    def __init__(self, *command: str, remote: bool = False) -> None:
         self.began_s = time.monotonic()
         # `None` for the child is never seen: it becomes the process.
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
             os.environ.pop("SSH_CONNECTION", None)
+            os.environ.pop("SSH_TTY", None)
+            if remote:
+                os.environ["SSH_CONNECTION"] = "a terminal at the other end of SSH"
             os.execv(sys.executable, command)
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         self.written = 0
@@ -116,10 +119,10 @@ def quantile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))] if values else 0.0
 
 
-def steady(role: str, home: Path, seconds: float, marker: bytes) -> Row:
+def steady(role: str, home: Path, seconds: float, marker: bytes, *, remote: bool = False) -> Row:
     """A role while nobody touches it, and then its answers to keys."""
     report = home / f"{role}.json"
-    terminal = Terminal(*PROCESSES, role, str(home), str(report))
+    terminal = Terminal(*PROCESSES, role, str(home), str(report), remote=remote)
     terminal.read(time.monotonic() + SETTLE_S)
     terminal.signal(signal.SIGUSR1)
     terminal.written, began_s = 0, time.monotonic()
@@ -133,14 +136,14 @@ def steady(role: str, home: Path, seconds: float, marker: bytes) -> Row:
         "stall_p99_ms": 1e3 * quantile(told["late_s"], 0.99),
         "stall_max_ms": 1e3 * max(told["late_s"]),
         "bytes_per_s": rate,
-        "keys_s": keys(role, home, marker),
+        "keys_s": keys(role, home, marker, remote=remote),
         "wall_s": told["wall_s"],
     }
 
 
-def keys(role: str, home: Path, marker: bytes, count: int = 40) -> list[float]:
+def keys(role: str, home: Path, marker: bytes, count: int = 40, *, remote: bool) -> list[float]:
     """Seconds from a key to the first output that shows the cursor at another row."""
-    terminal = Terminal(*PROCESSES, role, str(home), str(home / "keys.json"))
+    terminal = Terminal(*PROCESSES, role, str(home), str(home / "keys.json"), remote=remote)
     terminal.read(time.monotonic() + SETTLE_S)
     found: list[float] = []
     for _ in range(count):
@@ -206,6 +209,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="enp-") as folder, fleet(Path(folder)):
         home = Path(folder)
         room = steady("room", home, options.seconds, cursor_marker())
+        remote = steady("room", home, options.seconds, cursor_marker(), remote=True)
         table = steady("table", home, options.seconds, b"48;2;")
         starts = [(first_paint(ROOM), first_paint(BARE)) for _ in range(options.starts)]
     ours, peer = figures(room), figures(table)
@@ -213,11 +217,13 @@ def main() -> None:
         two for _, two in starts
     )
     ours["first_paint_ratio"] = ratio
+    ours["remote_kilobytes_per_s"] = remote["bytes_per_s"] / 1e3
     ours["first_paint_s"] = statistics.median(one for one, _ in starts)
     targets = {
         "cpu_share": at_most(ours["cpu_share"], 0.15),
         "stall_p99_ms": at_most(ours["stall_p99_ms"], 25.0),
         "kilobytes_per_s": at_most(ours["kilobytes_per_s"], 25.0),
+        "remote_kilobytes_per_s": at_most(ours["remote_kilobytes_per_s"], 10.0),
         "key_p95_ms": at_most(ours["key_p95_ms"], 30.0),
         "first_paint_ratio": at_most(ratio, 1.5),
     }
@@ -230,7 +236,12 @@ def main() -> None:
         "peers": {"data_table": peer},
         "targets": targets,
         "met": all(target["met"] for target in targets.values()),
-        "rows": {"room": room, "data_table": table, "first_paint_s": starts},
+        "rows": {
+            "room": room,
+            "room_over_ssh": remote,
+            "data_table": table,
+            "first_paint_s": starts,
+        },
     }
     sys.stdout.write(json.dumps(result) + "\n")
 
