@@ -30,6 +30,8 @@ class Looker(threading.Thread):
         studio = Studio(self._driver.task)
         while not self.over.is_set():
             self.pictures.add(studio.draw(self._driver.scene()).rgb)
+        # Once more at the end: a short run may fit between two pictures.
+        self.pictures.add(studio.draw(self._driver.scene()).rgb)
         studio.close()
 
 
