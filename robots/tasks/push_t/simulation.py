@@ -73,7 +73,8 @@ class Simulation:
         self._success: dict[str, Any] = task["success"]
         self._tags: dict[str, float] = task["failure_tags"]
         limits = task["limits"]["object_workspace_m"]
-        self._object_low, self._object_high = limits["low"], limits["high"]
+        self._object_low: list[float] = limits["low"]
+        self._object_high: list[float] = limits["high"]
         rng = np.random.default_rng(station_seed)
         draws = self._draws
         self._servo_gain = _uniform(rng, draws["servo_gain_station"])
@@ -301,7 +302,7 @@ class Simulation:
         if kind == "near_miss":
             return _with_overlap(rng, 0.80, 0.93)
         while True:
-            place: Array = rng.uniform(self._object_low, self._object_high)
+            place = rng.uniform(self._object_low, self._object_high)
             pose = (float(place[0]), float(place[1]), float(rng.uniform(-math.pi, math.pi)))
             if overlap(*pose) < 0.80:
                 return pose
