@@ -46,39 +46,42 @@ def examine(
     if not passed({"task": lambda: _read(folder, tasks)}):
         return tuple(found)
     task = tasks[0]
-    if not passed({"files": lambda: parts.files(task)}):
-        return tuple(found)
-    if not passed(
+    static: tuple[Stage, ...] = (
+        {"files": lambda: parts.files(task)},
+        {"scene": lambda: parts.scene(task)},
         {
-            "scene": lambda: parts.scene(task),
             "actuators": lambda: parts.actuators(task),
             "timestep": lambda: parts.timestep(task),
             "cameras": lambda: parts.cameras(task),
             "hooks": lambda: parts.hooks(task),
-        }
-    ):
+        },
+    )
+    if not all(map(passed, static)):
         return tuple(found)
     with Bench(task, STATION_SEEDS[0], sandboxed=sandboxed) as bench:
-        sensed: Stage = {
-            "auto_reset": lambda: senses.auto_reset(bench),
-            "observation": lambda: senses.observation(bench),
-            "truth": lambda: senses.truth(bench),
-            "randomise": lambda: senses.randomise(task, STATION_SEEDS),
-        }
-        played: Stage = {
-            "reset": lambda: play.reset(bench),
-            "fault": lambda: play.fault(bench),
-            "verify": lambda: play.verify(bench),
-            "stillness": lambda: play.stillness(bench, episodes),
-            "retracted": lambda: play.retracted(bench),
-            "evidence": lambda: play.evidence(bench),
-        }
-        of_recipes: Stage = {
-            f"recipe_{name}": lambda recipe=recipe: play.recipe(bench, recipe)
-            for name, recipe in recipes.items()
-        }
-        if passed(sensed) and passed(played):
-            passed(of_recipes)
+        live: tuple[Stage, ...] = (
+            {
+                "auto_reset": lambda: senses.auto_reset(bench),
+                "observation": lambda: senses.observation(bench),
+            },
+            {
+                "truth": lambda: senses.truth(bench),
+                "randomise": lambda: senses.randomise(task, STATION_SEEDS),
+            },
+            {"reset": lambda: play.reset(bench)},
+            {
+                "fault": lambda: play.fault(bench),
+                "verify": lambda: play.verify(bench),
+                "stillness": lambda: play.stillness(bench, episodes),
+                "retracted": lambda: play.retracted(bench),
+                "evidence": lambda: play.evidence(bench),
+            },
+            {
+                f"recipe_{name}": lambda recipe=recipe: play.recipe(bench, recipe)
+                for name, recipe in recipes.items()
+            },
+        )
+        all(map(passed, live))
     return tuple(found)
 
 

@@ -259,7 +259,7 @@ def _package(name: object) -> Path | None:
     """Folder of an importable package that is a task, None where there is none."""
     try:
         spec = importlib.util.find_spec(name) if isinstance(name, str) else None
-    except (ModuleNotFoundError, ValueError):
+    except (ImportError, ValueError):
         return None
     places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
     return next((place.resolve() for place in places if (place / "task.toml").exists()), None)
