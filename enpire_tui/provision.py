@@ -222,14 +222,14 @@ def _published(fleet: Fleet, home: Path, name: str) -> dict[str, Value]:
     if name.startswith("gym:"):
         return {}
     task = load_task(name)
-    signed = Records(places.environments(home)).published(task)
-    if signed is None:
-        return {}
     people: list[Value] = [*fleet.people.values()]
     try:
+        signed = Records(places.environments(home)).published(task)
+        if signed is None:
+            return {}
         keys = [bytes.fromhex(each) for each in fleet.people.values()]
         manifest = signing.verify(signed, EnvironmentManifest, keys)
-    except signing.SignatureRefused as error:
+    except (signing.SignatureRefused, codec.DecodeError) as error:
         raise FleetError(f"task {name}: {error}; publish it again with a key of [people]") from None
     changed = {key for key, _ in task.files().items() ^ manifest.files.items()}
     if changed:

@@ -46,7 +46,15 @@ def examine(
     if not passed({"task": lambda: _read(folder, tasks)}):
         return tuple(found)
     task = tasks[0]
-    static: tuple[Stage, ...] = (
+    if all(map(passed, _of_parts(task, sandboxed=sandboxed))):
+        with Bench(task, STATION_SEEDS[0], sandboxed=sandboxed) as bench:
+            all(map(passed, _in_motion(bench, recipes, episodes)))
+    return tuple(found)
+
+
+def _of_parts(task: Task, *, sandboxed: bool) -> tuple[Stage, ...]:
+    """What can be seen without moving anything."""
+    return (
         {"files": lambda: parts.files(task)},
         {"scene": lambda: parts.scene(task)},
         {
@@ -55,34 +63,34 @@ def examine(
             "cameras": lambda: parts.cameras(task),
             "hooks": lambda: parts.hooks(task),
         },
+        {"power_on": lambda: play.power_on(task, STATION_SEEDS[0], sandboxed=sandboxed)},
     )
-    if not all(map(passed, static)):
-        return tuple(found)
-    with Bench(task, STATION_SEEDS[0], sandboxed=sandboxed) as bench:
-        live: tuple[Stage, ...] = (
-            {
-                "auto_reset": lambda: senses.auto_reset(bench),
-                "observation": lambda: senses.observation(bench),
-            },
-            {
-                "truth": lambda: senses.truth(bench),
-                "randomise": lambda: senses.randomise(task, STATION_SEEDS),
-            },
-            {"reset": lambda: play.reset(bench)},
-            {
-                "fault": lambda: play.fault(bench),
-                "verify": lambda: play.verify(bench),
-                "stillness": lambda: play.stillness(bench, episodes),
-                "retracted": lambda: play.retracted(bench),
-                "evidence": lambda: play.evidence(bench),
-            },
-            {
-                f"recipe_{name}": lambda recipe=recipe: play.recipe(bench, recipe)
-                for name, recipe in recipes.items()
-            },
-        )
-        all(map(passed, live))
-    return tuple(found)
+
+
+def _in_motion(bench: Bench, recipes: Recipes, episodes: int) -> tuple[Stage, ...]:
+    """What takes a station."""
+    return (
+        {
+            "auto_reset": lambda: senses.auto_reset(bench),
+            "observation": lambda: senses.observation(bench),
+        },
+        {
+            "truth": lambda: senses.truth(bench),
+            "randomise": lambda: senses.randomise(bench.task, STATION_SEEDS),
+        },
+        {"reset": lambda: play.reset(bench)},
+        {
+            "fault": lambda: play.fault(bench),
+            "verify": lambda: play.verify(bench),
+            "stillness": lambda: play.stillness(bench, episodes),
+            "retracted": lambda: play.retracted(bench),
+            "evidence": lambda: play.evidence(bench),
+        },
+        {
+            f"recipe_{name}": lambda recipe=recipe: play.recipe(bench, recipe)
+            for name, recipe in recipes.items()
+        },
+    )
 
 
 def _looked(name: str, look: Callable[[], str]) -> Check:

@@ -9,9 +9,17 @@ from robots.bench.findings import Nonconforming
 from robots.safety.limits import validated
 from robots.safety.table import Condition
 from robots.station.children import ChildFailed
+from robots.station.tasks import Task
 from robots.wire.records import RecipeArchive
 
 RESETS = 2
+
+
+def power_on(task: Task, station_seed: int, *, sandboxed: bool) -> str:
+    """The scene can be placed, with a set-point for each number of the action."""
+    with Bench(task, station_seed, sandboxed=sandboxed) as bench:
+        setpoint = bench.driver.setpoint()
+    return f"set-point {setpoint}"
 
 
 def reset(bench: Bench) -> str:

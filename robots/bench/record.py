@@ -47,14 +47,14 @@ class Records:
         self._folder = folder
 
     def read(self, task: Task) -> EnvironmentRecord:
-        """What is known of a task as its files are now."""
+        """What is known of a task as its files are now; a record that cannot be read is none."""
         sha256 = task.manifest_sha256()
         empty = EnvironmentRecord(manifest_sha256=sha256)
         try:
             content = self._path(task, "json").read_bytes()
-        except FileNotFoundError:
+            record = msgspec.json.decode(content, type=EnvironmentRecord)
+        except (FileNotFoundError, msgspec.DecodeError):
             return empty
-        record = msgspec.json.decode(content, type=EnvironmentRecord)
         return record if record.manifest_sha256 == sha256 else empty
 
     def keep(

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from enpire_tui.environment import _write_error
@@ -84,6 +85,9 @@ def test_a_task_is_examined_measured_and_published_and_runs_on_nothing_else(tmp_
     provision(lab, home)
     manifest = load_config(home / "stations" / "s1" / "station.toml").manifest()
     assert manifest.manifest_sha256 == read_task(folder).manifest_sha256()
+    strangers = msgspec.structs.replace(lab, people={"bob": SigningKey.generate().public.hex()})
+    with pytest.raises(FleetError, match="unknown key"):
+        provision(strangers, home)
     (folder / "verify.py").write_text("# generous\n")
     with pytest.raises(FleetError, match=r"not what was published: verify\.py"):
         provision(lab, home)

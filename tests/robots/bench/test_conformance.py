@@ -41,6 +41,8 @@ def test_a_sound_task_passes_every_check_in_its_sandboxes(tmp_path):
         ("simulation.py", "def audit(", "def truth(", "hooks", "audit is missing"),
         ("simulation.py", "def observe(self, model, data, rng)", "def observe(self, model)",
          "hooks", "called with 3 arguments"),
+        ("simulation.py", "data.ctrl[:] = data.qpos", "data.ctrl[:] = data.bogus", "power_on",
+         "must not raise"),
         ("simulation.py", "self._goal = np.zeros(2)",
          "self._goal = np.zeros(2)\n        model.opt.disableflags = 0", "auto_reset", "diverged"),
         ("simulation.py", '"goal_position_m": self', '"cheat": 0, "goal_position_m": self',

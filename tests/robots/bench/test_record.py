@@ -49,6 +49,12 @@ def test_findings_add_up_and_are_forgotten_with_the_files(task, records):
     assert records.read(task).reset is None
 
 
+def test_a_record_that_cannot_be_read_is_none(task, records, tmp_path):
+    keep(records, task, checks=PASSED)
+    (tmp_path / "environments" / "reach.json").write_text("{")
+    assert records.read(task).checks == ()
+
+
 def test_what_was_edited_while_it_was_examined_has_no_findings(task, records):
     before = task.manifest_sha256()
     (task.folder / "verify.py").write_text("# edited\n")
