@@ -162,7 +162,8 @@ class Task(msgspec.Struct, frozen=True):
             raise TaskError(f"{path}: {error}; a simulated task needs it") from None
         module = ModuleType(f"enpire_task_{self.spec.name}")
         module.__file__ = str(path)
-        # SAFETY: compiled from what the manifest hashes, never from a cache beside it.
+        # SAFETY: compiled from what the manifest hashes, never from a cache beside it; a base's
+        # modules are imported like the station's own.
         exec(compile(content, str(path), "exec"), module.__dict__)  # noqa: S102
         return cast("Simulation", module.Simulation(model, station_seed))
 

@@ -150,7 +150,7 @@ class Worker:
             source: the recipe's folder, seen as ``/recipe``; or the file to load alone.
             knobs: a policy's knobs.
             files: more files to show beside it.
-            packages: folders that it may import, by their dotted names.
+            packages: folders whose modules it may import, by their dotted names.
             limits: caps, `worker_limits` by default.
             sandboxed: False for no walls (``--unsandboxed``).
             nice: added niceness, so that the control thread comes first.
@@ -351,8 +351,11 @@ def _recipe(source: Path, files: Sequence[Path]) -> Sequence[Mount]:
 
 
 def _packages(packages: Mapping[str, Path]) -> Sequence[Mount]:
+    # SAFETY: sources alone, so that what runs is what a manifest hashes and no cache beside it.
     return [
-        Bind(folder, f"{_HOME}/lib/{name.replace('.', '/')}") for name, folder in packages.items()
+        Bind(file, f"{_HOME}/lib/{name.replace('.', '/')}/{file.name}")
+        for name, folder in packages.items()
+        for file in sorted(folder.glob("*.py"))
     ]
 
 

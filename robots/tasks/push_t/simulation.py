@@ -296,7 +296,10 @@ class Simulation:
         mujoco.mj_forward(model, data)
 
     def draw_pose(self, rng: np.random.Generator, kind: str) -> tuple[float, float, float]:
-        """Pose of the block in a snapshot: overlaps are drawn evenly, each from any direction."""
+        """Pose of the block in a snapshot: overlaps are drawn evenly, each from any direction.
+
+        A near miss keeps 0.02 from the criterion: nearer, the camera's precision decides.
+        """
         if kind == "positive":
             return _with_overlap(rng, self._success["iou_above"], 1.0)
         if kind == "near_miss":
