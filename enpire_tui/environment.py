@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -57,22 +58,21 @@ def run(options: Options, fleet: Fleet, home: Path) -> int:
         FleetError: There is no such task, or the key is nobody's.
         Fault: The task cannot be run, or may not be published.
     """
-    actions: dict[str, Callable[[Options, Fleet, Records], int]] = {
+    actions: dict[str, Callable[[Options, Records], int]] = {
         "check": _check,
         "reset-test": _reset_test,
         "score": _score,
-        "publish": _publish,
+        "publish": partial(_publish, fleet),
     }
     try:
-        return actions[options.action](options, fleet, Records(places.environments(home)))
+        return actions[options.action](options, Records(places.environments(home)))
     except TaskError as error:
         raise FleetError(f"TASK: {error}") from None
     except (DriverError, Nonconforming, ChildFailed) as error:
         raise Fault(f"{options.folder}: {error}; `environment check` examines a task") from None
 
 
-def _check(options: Options, fleet: Fleet, records: Records) -> int:
-    del fleet
+def _check(options: Options, records: Records) -> int:
     folder = find_folder(options.folder)
 
     def told(check: Check) -> None:
@@ -111,8 +111,7 @@ def _recipes(task: str) -> dict[str, RecipeArchive | str]:
     return found
 
 
-def _reset_test(options: Options, fleet: Fleet, records: Records) -> int:
-    del fleet
+def _reset_test(options: Options, records: Records) -> int:
     task, sha256 = _known(options.folder)
     reached = 0
     with bar(options.tries, quiet=options.json) as advance:
@@ -139,8 +138,7 @@ def _reset_test(options: Options, fleet: Fleet, records: Records) -> int:
     return DONE
 
 
-def _score(options: Options, fleet: Fleet, records: Records) -> int:
-    del fleet
+def _score(options: Options, records: Records) -> int:
     task, sha256 = _known(options.folder)
     wrong = 0
     with bar(options.negatives + options.positives, quiet=options.json) as advance:
@@ -174,7 +172,7 @@ def _write_error(folder: Path, sighting: sights.Sighting) -> None:
     (folder / f"{stem}.json").write_bytes(msgspec.json.encode(told) + b"\n")
 
 
-def _publish(options: Options, fleet: Fleet, records: Records) -> int:
+def _publish(fleet: Fleet, options: Options, records: Records) -> int:
     task, _ = _known(options.folder)
     assert options.key is not None
     key, person = permit.signer(fleet, options.key)
