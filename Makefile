@@ -21,11 +21,11 @@ system: # packages of the operating system: installed where that is allowed, els
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) scripts/check_python.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[room,sim,search,gateway,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[room,sim,pusht,search,gateway,dev]'
 	@touch $@
 
-demo: setup ## four simulated stations improve a policy, headless, to the end
-	$(BIN)/enpire-tui --autonomous $(ARGS)
+demo: setup ## four simulated stations improve a policy: in the control room, or headless to the end
+	@$(BIN)/enpire-tui --autonomous --room $(ARGS)
 
 test: setup ## the tests, under ten minutes
 	$(BIN)/python -m pytest -m "not long" $(ARGS)

@@ -28,6 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: argparse.Namespace) -> Command:
+    if arguments.command is None and _on_terminal(arguments):
+        from enpire_tui.room import entrance
+
+        return entrance.enter
     from enpire_tui import commands
 
     if arguments.command is None:
@@ -36,12 +40,18 @@ def _command(arguments: argparse.Namespace) -> Command:
     return chosen
 
 
+def _on_terminal(arguments: argparse.Namespace) -> bool:
+    """Whether the control room is asked for, and somebody can see it."""
+    wanted = arguments.room or not arguments.autonomous
+    return wanted and not arguments.json and sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
     parser = argparse.ArgumentParser(
         prog="enpire-tui",
         description="A control room in which coding agents improve robot policies on a fleet of "
-        "stations. Without a command: what the fleet does now.",
+        "stations. Without a command: the control room on a terminal, elsewhere what the fleet does now.",
         epilog=EPILOG,
     )
     parser.add_argument(
@@ -49,6 +59,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_common(parser)
     _add_fleet_options(parser)
+    parser.add_argument(
+        "--room", action="store_true", help="with --autonomous: in the control room, on a terminal"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the fleet up after the run")
     parser.add_argument(
         "--policy", type=Path, metavar="FILE", help="signed policy file, for real drivers"
@@ -68,6 +81,17 @@ def build_parser() -> argparse.ArgumentParser:
     release.add_argument("cause", nargs="?", default="", help="what was wrong, for the journal")
     stop = _add(commands.add_parser, "stop", 'end the run with outcome "stopped"')
     stop.add_argument("reason", nargs="?", default="", help="why, for the journal")
+
+    review = _add(commands.add_parser, "review", "look through a run's transcripts, live or ended")
+    review.add_argument("run", nargs="?", default="", metavar="RUN", help="id of a run (newest)")
+    review.add_argument("--search", default="", metavar="TEXT", help="only lines with this text")
+    review.add_argument("--regex", action="store_true", help="TEXT is a regular expression")
+    review.add_argument("--agent", dest="of_agent", default="", metavar="A", help="only of agent A")
+    review.add_argument("--kind", default="", metavar="K", help="only lines of kind K")
+    review.add_argument("--idea", default="", metavar="I", help="only idea I, with its change")
+    review.add_argument(
+        "--export", type=Path, metavar="FILE", help="write them as .md, .jsonl or .html"
+    )
 
     permit = _add(commands.add_parser, "permit", "sign a policy file for a fleet of real drivers")
     _add_fleet_options(permit, default=argparse.SUPPRESS)
@@ -138,7 +162,7 @@ def _add_fleet_options(parser: argparse.ArgumentParser, default: str | None = No
     add = parser.add_argument
     add("--task", metavar="T", default=default, help="task of the run (push_t)")
     add("--stations", type=_positive, metavar="N", default=default, help="of the demo fleet (4)")
-    add("--agent", metavar="BACKEND", default=default, help="search, anthropic, openai or acp")
+    add("--agent", metavar="BACKEND", default=default, help="who thinks (search)")
     add("--minutes", type=_minutes, metavar="M", default=default, help="research minutes (15)")
     add("--seed", type=int, metavar="S", default=default, help="seed of the run (0)")
 

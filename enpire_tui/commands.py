@@ -227,6 +227,41 @@ def environment(arguments: argparse.Namespace) -> int:
 
 
 @_told
+def review(arguments: argparse.Namespace) -> int:
+    """Looks through a run's transcripts."""
+    from enpire_tui.review import command as reviewing
+    from enpire_tui.review.runs import Unreadable, choose
+    from enpire_tui.review.search import Query
+    from enpire_tui.review.transcript import Filter
+
+    _, home, _ = resolve(arguments)
+    if arguments.regex and not arguments.search:
+        raise FleetError("--regex: belongs to --search TEXT")
+    text = arguments.search
+    options = reviewing.Options(
+        run=arguments.run,
+        wanted=Filter(agent=arguments.of_agent, kind=arguments.kind, idea=arguments.idea),
+        query=Query(text=text, regex=arguments.regex) if text else None,
+        export=arguments.export,
+        json=arguments.json,
+    )
+    try:
+        if options.headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            return reviewing.run(options, home)
+        chosen = choose(home, options.run)
+    except Unreadable as error:
+        raise lifecycle.Fault(str(error)) from None
+    try:
+        from enpire_tui.room import review_app
+    except ModuleNotFoundError as missing:
+        raise lifecycle.Fault(
+            f"the screen needs {missing.name}: install enpire-tui[room], or use "
+            "`enpire-tui review --search TEXT` or `--export FILE`"
+        ) from None
+    return review_app.enter(home, chosen.run_id)
+
+
+@_told
 def permit(arguments: argparse.Namespace) -> int:
     """Signs a policy file."""
     from enpire_tui import permit as permits

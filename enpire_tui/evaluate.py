@@ -76,8 +76,7 @@ def run(options: Options, home: Path) -> int:
     from robots.station.tasks import TaskError, load_task
 
     try:
-        if not options.task.startswith("gym:"):
-            load_task(options.task)
+        load_task(options.task)
     except TaskError as error:
         raise FleetError(f"--task: {error}") from None
     recipe, seed = find_recipe(options, home)

@@ -24,7 +24,7 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 RESERVED = frozenset({"supervisor", "gateway", "operator", "viewer", "keeper", "link"})
 # Any other is the name of an installed entry point.
-BACKENDS = ("search", "anthropic", "openai", "acp")
+BUILT_IN = "search"
 CLOCKS = ("lockstep", "realtime")
 # Drivers with which no person can be hurt, so that a built-in policy may hand over.
 SIMULATED_DRIVERS = frozenset({"mujoco", "gymnasium"})
@@ -143,9 +143,9 @@ class Fleet(Entry, frozen=True):
 
 
 def backends() -> tuple[str, ...]:
-    """Backends that a fleet file may name: the built-in ones, and those installed beside them."""
+    """Backends that a fleet file may name: the built-in one, and those installed beside it."""
     installed = {point.name for point in entry_points(group="enpire.backends")}
-    return (*BACKENDS, *sorted(installed - {*BACKENDS, "none"}))
+    return (BUILT_IN, *sorted(installed - {BUILT_IN, "none"}))
 
 
 def agent_name(station: str) -> str:
@@ -288,8 +288,6 @@ def check_tasks(fleet: Fleet, source: str) -> None:
 
     for station in fleet.station:
         task = fleet.task_of(station)
-        if task.startswith("gym:"):
-            continue
         try:
             load_task(task)
         except TaskError as error:

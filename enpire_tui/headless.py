@@ -17,10 +17,11 @@ from enpire_tui.cli import DONE, ERROR, UNSUCCESSFUL
 from enpire_tui.control import Control, Refused, Unreachable
 from enpire_tui.fleet import Fleet
 from enpire_tui.lines import say
-from enpire_tui.run_spec import FILE, RunSpec, read_spec
+from enpire_tui.run_spec import RunSpec, read_spec
 from enpire_tui.supervisor.authority import SIMULATED_WORD
 from robots.wire import commands as c
 from robots.wire import events as ev
+from robots.wire.client import PASSING
 from robots.wire.records import Frozen, Mode
 from robots.wire.replies import SupervisorStatus
 from robots.wire.rows import JournalReplaced, Row
@@ -94,14 +95,14 @@ def run(fleet: Fleet, home: Path, source: str, options: Options) -> int:
         FleetError, Fault: The fleet cannot be used or started.
         Refused, Unreachable: The hand-over failed.
     """
-    if lifecycle.running(home) and _told_before(home):
+    if lifecycle.running(home) and lifecycle.told(home):
         # The fleet was kept after a run whose end was told; this is a new run's command.
         lifecycle.down(home)
     spec, started = lifecycle.up(fleet, home, source)
     if not started:
         sys.stderr.write(f"attached to run {spec.run_id}, already up in {home}\n")
     try:
-        ended = asyncio.run(_follow(home, spec, options, hand_over=True))
+        ended = asyncio.run(_follow(home, spec, options, begin=True))
     except KeyboardInterrupt:
         sys.stderr.write(
             "\nthe run goes on; `enpire-tui watch` follows it, `enpire-tui stop` ends it\n"
@@ -121,7 +122,7 @@ def watch(home: Path, options: Options) -> int:
         Fault: The fleet went away.
     """
     spec = read_spec(home)
-    ended = asyncio.run(_follow(home, spec, options, hand_over=False))
+    ended = asyncio.run(_follow(home, spec, options, begin=False))
     return _finish(ended, home, spec, options)
 
 
@@ -135,13 +136,6 @@ def _await_record(home: Path, spec: RunSpec) -> None:
         time.sleep(POLL_S)
 
 
-def _told_before(home: Path) -> bool:
-    if not (home / FILE).exists():
-        return False
-    spec = read_spec(home)
-    return places.ended(home, spec) and places.reported(home, spec)
-
-
 def _finish(ended: ev.RunEnded, home: Path, spec: RunSpec, options: Options) -> int:
     if not options.json and sys.stdout.isatty():
         from enpire_tui import display
@@ -152,10 +146,10 @@ def _finish(ended: ev.RunEnded, home: Path, spec: RunSpec, options: Options) -> 
     return EXIT.get(ended.outcome, ERROR)
 
 
-async def _follow(home: Path, spec: RunSpec, options: Options, *, hand_over: bool) -> ev.RunEnded:
+async def _follow(home: Path, spec: RunSpec, options: Options, *, begin: bool) -> ev.RunEnded:
     async with Control(home) as control:
-        if hand_over:
-            await _hand_over(control, spec, options)
+        if begin:
+            await hand_over(control, spec, options)
         with _progress(spec, options) as progress:
             async with contextlib.aclosing(_rows(control, home)) as rows:
                 asking = asyncio.create_task(_ask(control, progress))
@@ -226,7 +220,7 @@ async def _ask(control: Control, progress: Progress) -> None:
         await control.clock.sleep(STATUS_EVERY_S)
 
 
-async def _hand_over(control: Control, spec: RunSpec, options: Options) -> None:
+async def hand_over(control: Control, spec: RunSpec, options: Options) -> None:
     """Hands the fleet over to autonomy, with the built-in policy for simulated drivers only.
 
     Raises:
@@ -243,8 +237,9 @@ async def _hand_over(control: Control, spec: RunSpec, options: Options) -> None:
             if status.outcome or status.mode is Mode.AUTONOMOUS:
                 return
             await control.command(command)
-        except Unreachable:
-            if control.clock.monotonic() >= deadline:
+        except (Refused, Unreachable) as error:
+            passing = isinstance(error, Unreachable) or error.reason in PASSING
+            if not passing or control.clock.monotonic() >= deadline:
                 raise
         else:
             return

@@ -18,7 +18,7 @@ from pathlib import Path
 from enpire_tui import home as places
 from enpire_tui.fleet import Fleet, FleetError, check_tasks, read_fleet
 from enpire_tui.provision import provision
-from enpire_tui.run_spec import RunSpec, read_spec
+from enpire_tui.run_spec import FILE, RunSpec, read_spec
 from robots.wire import keeper
 from robots.wire.client import Client, Unreachable
 from robots.wire.clock import SystemClock
@@ -39,6 +39,14 @@ class Fault(Exception):
 def running(home: Path) -> bool:
     """Whether a keeper holds a fleet in this home."""
     return keeper.keeper_identity(home) is not None
+
+
+def told(home: Path) -> bool:
+    """Whether the run of a home is over and somebody was told; a new command begins a new run."""
+    if not (home / FILE).exists():
+        return False
+    spec = read_spec(home)
+    return places.ended(home, spec) and places.reported(home, spec)
 
 
 def up(fleet: Fleet, home: Path, source: str) -> tuple[RunSpec, bool]:

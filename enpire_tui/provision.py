@@ -174,8 +174,6 @@ def _new_run(fleet: Fleet, home: Path, trusted: Mapping[str, bytes]) -> RunSpec:
 
 def _brief(fleet: Fleet) -> str:
     """What agents are told of the task: what a policy sees and does, never how it is scored."""
-    if fleet.task.startswith("gym:"):
-        return f"# {fleet.task}\n\nA registered Gymnasium environment.\n"
     from robots.station.tasks import load_task
 
     spec = load_task(fleet.task).spec

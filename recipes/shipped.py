@@ -5,7 +5,7 @@ from pathlib import Path
 
 from robots.station import archive
 from robots.station.archive import ArchiveRefused
-from robots.station.tasks import TaskError, load_task
+from robots.station.tasks import TaskError, folder_name, load_task
 from robots.wire.records import RecipeArchive
 
 ROOT = Path(__file__).parent
@@ -34,8 +34,7 @@ def pack(task: str, name: str) -> RecipeArchive:
 
 def folder_of(task: str, name: str) -> Path:
     """Folder of a task's recipe, whether or not it exists: here, else in the task's own folder."""
-    slug = task.removeprefix("gym:").lower().replace("/", "_").replace("-", "_")
-    here = ROOT / slug / name
+    here = ROOT / folder_name(task) / name
     if here.is_dir() or task.startswith("gym:"):
         return here
     try:

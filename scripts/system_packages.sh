@@ -18,6 +18,9 @@ program tmux tmux               # tests: a real terminal
 library libEGL.so.1 libegl1
 library libOSMesa.so libosmesa6
 library libGLESv2.so.2 libgles2
+# OpenCV, which gym-pusht draws with.
+library libGL.so.1 libgl1
+library libgthread-2.0.so.0 libglib2.0-0
 compgen -G "/usr/lib/*/dri/*swrast*" >/dev/null || compgen -G "/usr/lib/*/libgallium*" >/dev/null ||
   missing+=(libgl1-mesa-dri)
 

@@ -2,20 +2,24 @@
 
 Its reset is the simulator's own, which no lab can do, and is marked so. Success is the world's
 verdict: `info["is_success"]` where there is one, else a rule from the task's options, else the
-registered reward threshold.
+registered reward threshold. What is known of an environment beyond its registration is in
+`robots.drivers.environments`.
 """
 
+import contextlib
 import importlib
 import importlib.metadata
+import importlib.util
 import logging
+import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robots.drivers.base import Capabilities, DriverError, Fault
+from robots.drivers.environments import Notes, Option, Part, hooks_of, notes_folder, read_notes
 from robots.safety.limits import ActionLimits
 from robots.safety.table import Condition
 from robots.station.tasks import Images, Observation, ObservationSpec, Task, TaskError, TaskSpec
@@ -24,10 +28,9 @@ log = logging.getLogger(__name__)
 
 DEFAULT_HZ = 30.0
 
-Option = float | int | str | bool
-
 OPTIONS: dict[str, str] = {
     "success_info": "key of `info` that says true at success (default is_success)",
+    "score_info": "key of `info` that says from 0 to 1 how near a step came to success",
     "success_return": "an ended episode whose rewards sum to at least this is a success",
     "success_reward": "an episode is a success at the first reward of at least this",
     "policy_hz": "rate at which a step is counted (default the environment's render_fps, or 30)",
@@ -39,8 +42,9 @@ def gym_task(name: str, options: Mapping[str, Option]) -> Task:
     """Describe a registered environment as a task.
 
     Args:
-        name: `gym:<id>`; `gym:<module>:<id>` imports the module that registers it first.
-        options: See `OPTIONS`.
+        name: `gym:<id>`; `gym:<module>:<id>` imports the module that registers it first, and
+            `gym:<module>/<name>` does where the id is named after it.
+        options: See `OPTIONS`; they come before those of the environment's notes.
 
     Raises:
         TaskError: Gymnasium or the id is missing, an option or a space is unknown.
@@ -48,7 +52,10 @@ def gym_task(name: str, options: Mapping[str, Option]) -> Task:
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
         raise TaskError(f"{name}: unknown option {unknown[0]!r}; known are {', '.join(OPTIONS)}")
-    env = _make(name)
+    folder = notes_folder(name)
+    notes = read_notes(folder)
+    options = {**notes.options, **options}
+    env = _make(name, notes)
     try:
         hertz = _number(name, options, "policy_hz", _rate(env))
         steps = getattr(env.spec, "max_episode_steps", None)
@@ -56,19 +63,20 @@ def gym_task(name: str, options: Mapping[str, Option]) -> Task:
         limit_s = (steps + 1) / hertz if steps else 60.0
         spec = TaskSpec(
             name=name,
-            description=f"Gymnasium environment {name.removeprefix('gym:')}; simulator reset",
+            description=notes.description or f"Gymnasium environment {name.removeprefix('gym:')}.",
             control_hz=hertz,
             policy_hz=hertz,
             episode_limit_s=_number(name, options, "episode_limit_s", limit_s),
-            observation=_observations(name, env.observation_space),
+            observation=_observations(name, env.observation_space, notes),
+            action_name=notes.action.name or "action",
+            action_unit=notes.action.unit,
             limits=_limits(name, env.action_space),
             debounce_frames=1,
         )
     finally:
         env.close()
-    package = importlib.metadata.version("gymnasium")
-    identity = f"{name} gymnasium={package} {sorted(options.items())}"
-    return Task(Path(), spec, identity, dict(options))
+    identity = f"{name} {_versions(env)} {sorted(options.items())}"
+    return Task(folder, spec, identity, options)
 
 
 class GymnasiumDriver:
@@ -86,10 +94,12 @@ class GymnasiumDriver:
     def __init__(self, task: Task, station_seed: int) -> None:
         del station_seed
         self._task = task
-        self._env = _make(task.spec.name)
+        self._env = _make(task.spec.name, read_notes(task.folder))
+        self._hooks = hooks_of(task)
         options = task.options
         threshold = getattr(self._env.spec, "reward_threshold", None)
         self._info_key = str(options.get("success_info", "is_success"))
+        self._score_key = str(options.get("score_info", ""))
         self._return = cast("float | None", options.get("success_return", threshold))
         self._reward = cast("float | None", options.get("success_reward"))
         limits = task.spec.limits
@@ -103,7 +113,8 @@ class GymnasiumDriver:
 
     def _begin(self) -> None:
         self._total = 0.0
-        self._done = False
+        self._score: float | None = None
+        self._done = self._truncated = False
         self._succeeded = False
         self._observation: Observation = {}
 
@@ -150,7 +161,10 @@ class GymnasiumDriver:
             self._fault = Fault(Condition.SIMULATION_WARNING, f"reward {reward}")
             return
         self._total += reward
+        if self._score_key in info:
+            self._score = float(info[self._score_key])
         self._done = bool(terminated or truncated)
+        self._truncated = bool(truncated)
         said = bool(info.get(self._info_key, False))
         reached = self._reward is not None and reward >= self._reward
         earned = self._done and self._return is not None and self._total >= self._return
@@ -180,12 +194,15 @@ class GymnasiumDriver:
         return False if self._done else None
 
     def evidence(self, history: Sequence[Observation]) -> dict[str, float]:
-        del history
-        return {"return": self._total}
+        found = {"return": self._total}
+        if self._score is not None:
+            found["score_estimate"] = self._score
+        return {**found, **self._hooks.evidence(history)} if self._hooks else found
 
     def failure_tags(self, history: Sequence[Observation]) -> list[str]:
-        del history
-        return []
+        if self._hooks is not None:
+            return self._hooks.failure_tags(history)
+        return ["timeout"] if self._truncated else []
 
     def audit(self) -> dict[str, float]:
         return {"return": self._total, "success": float(self._succeeded)}
@@ -200,15 +217,40 @@ class GymnasiumDriver:
         self._env.close()
 
 
-def _make(name: str) -> Any:  # noqa: ANN401 - an environment of any kind.
+def _make(name: str, notes: Notes) -> Any:  # noqa: ANN401 - an environment of any kind.
     try:
         import gymnasium
     except ImportError:
         raise TaskError(f"{name}: needs the extra `sim` (pip install 'enpire-tui[sim]')") from None
     try:
-        return cast("Any", gymnasium).make(name.removeprefix("gym:"))
+        # Some packages greet on standard output, where a worker of ours writes its results.
+        with contextlib.redirect_stdout(sys.stderr):
+            _register(name.removeprefix("gym:"))
+            return cast("Any", gymnasium).make(name.removeprefix("gym:"))
     except (gymnasium.error.Error, ImportError, TypeError) as error:
-        raise TaskError(f"{name}: no such registered environment: {error}") from None
+        if notes.extra:
+            remedy = f"it needs the extra `{notes.extra}` (pip install 'enpire-tui[{notes.extra}]')"
+        else:
+            remedy = "install the package that registers it, or name that as gym:<module>:<id>"
+        said = f"{name}: no such registered environment: {error}; {remedy}"
+        raise TaskError(said) from None
+
+
+def _register(name: str) -> None:
+    """Import the package that an id is named after, which registers it."""
+    space, slash, _ = name.partition("/")
+    if slash and space.isidentifier() and importlib.util.find_spec(space) is not None:
+        importlib.import_module(space)
+
+
+def _versions(env: Any) -> str:  # noqa: ANN401
+    """Versions of Gymnasium and of the package that an environment comes from."""
+    package = str(getattr(env.spec, "entry_point", "")).partition(".")[0]
+    found: list[str] = []
+    for each in dict.fromkeys(("gymnasium", package)):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError, ValueError):
+            found.append(f"{each}={importlib.metadata.version(each)}")
+    return " ".join(found)
 
 
 def _rate(env: Any) -> float:  # noqa: ANN401
@@ -237,15 +279,24 @@ def _limits(name: str, space: Any) -> ActionLimits:  # noqa: ANN401
     raise TaskError(f"{name}: action space {space}: only Box and Discrete can be commanded")
 
 
-def _observations(name: str, space: Any) -> tuple[ObservationSpec, ...]:  # noqa: ANN401
+def _observations(name: str, space: Any, notes: Notes) -> tuple[ObservationSpec, ...]:  # noqa: ANN401
     spaces = _spaces()
     if isinstance(space, spaces.Dict):
-        return tuple(
-            ObservationSpec(str(key), tuple(part.shape or ())) for key, part in space.spaces.items()
+        parts: dict[str, Any] = dict(space.spaces)
+    elif isinstance(space, (spaces.Box, spaces.Discrete)):
+        parts = {"observation": space}
+    else:
+        raise TaskError(
+            f"{name}: observation space {space}: only Box, Discrete and Dict can be sensed"
         )
-    if isinstance(space, (spaces.Box, spaces.Discrete)):
-        return (ObservationSpec("observation", tuple(space.shape or ())),)
-    raise TaskError(f"{name}: observation space {space}: only Box, Discrete and Dict can be sensed")
+    unknown = sorted(set(notes.observation) - set(parts))
+    if unknown:
+        raise TaskError(f"{name}: notes: observation.{unknown[0]}: known are {', '.join(parts)}")
+    none = Part()
+    return tuple(
+        ObservationSpec(key, tuple(part.shape or ()), notes.observation.get(key, none).unit)
+        for key, part in parts.items()
+    )
 
 
 def _spaces() -> Any:  # noqa: ANN401 - its generics are wider than strict typing follows.

@@ -152,6 +152,10 @@ class MujocoDriver:
     def camera(self) -> Images:
         return self._cameras.render(self.data)
 
+    def scene(self) -> NDArray[np.float64]:
+        """Where everything in the world is, for pictures; from any thread, and then perhaps torn."""
+        return self.data.qpos.copy()
+
     def retracted(self, observation: Observation) -> bool:
         return bool(self.simulation.retracted(observation))
 

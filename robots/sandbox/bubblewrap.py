@@ -52,7 +52,7 @@ def start(
     Raises:
         SandboxError: if it could not be set up.
     """
-    caps = cgroup.create(spec.limits)
+    caps = cgroup.create(spec.limits, min(os.getpriority(os.PRIO_PROCESS, 0) + spec.nice, 19))
     with contextlib.ExitStack() as stack:
         stack.callback(_discard, caps)
         output = os.memfd_create("output", os.MFD_CLOEXEC)

@@ -21,6 +21,8 @@ from robots.sandbox.spec import Limits
 _FOLDER = "enpire"
 _WANTED = ("memory", "pids", "cpu", "cpuacct")
 _PERIOD_US = 100_000
+# What the scheduler gives niceness 0, by how much a step of it changes that, and the least it takes.
+_SHARES, _NICE_STEP, _LEAST_SHARES = 1024, 1.25, 2
 
 
 class Hierarchy(msgspec.Struct, frozen=True):
@@ -139,8 +141,14 @@ class Cgroup:
         return None
 
 
-def create(limits: Limits) -> Cgroup | None:
-    """Make the groups of one sandbox with its caps, or None where no hierarchy is writable."""
+def create(limits: Limits, nice: int = 0) -> Cgroup | None:
+    """Make the groups of one sandbox with its caps, or None where no hierarchy is writable.
+
+    Args:
+        limits: its caps.
+        nice: niceness of the whole group: the kernel weighs groups against each other by their
+            shares alone, whatever the niceness of the processes in them.
+    """
     homes = _homes()
     name = f"{os.getpid()}-{secrets.token_hex(4)}"
     folders: dict[str, Path] = {}
@@ -149,7 +157,7 @@ def create(limits: Limits) -> Cgroup | None:
         folder = home / name
         try:
             folder.mkdir(exist_ok=True)
-            for file, value in _settings(controller, its_version, limits):
+            for file, value in _settings(controller, its_version, limits, nice):
                 _write(folder / file, value)
         except OSError:
             _removed(folder)
@@ -159,8 +167,14 @@ def create(limits: Limits) -> Cgroup | None:
     return Cgroup(folders, version) if folders else None
 
 
-def _settings(controller: str, version: int, limits: Limits) -> Iterator[tuple[str, str]]:
+def _settings(
+    controller: str, version: int, limits: Limits, nice: int
+) -> Iterator[tuple[str, str]]:
     """Yield the files to write, with their values, for one controller."""
+    if controller == "cpu" and version == 1:
+        yield "cpu.shares", str(max(_LEAST_SHARES, round(_SHARES / _NICE_STEP**nice)))
+    elif controller == "cpu":
+        yield "?cpu.weight.nice", str(nice)
     match controller:
         case "memory" if limits.memory_bytes is not None and version == 1:
             yield "memory.limit_in_bytes", str(limits.memory_bytes)

@@ -25,6 +25,7 @@ from robots.station.recording import Recorder, Trace
 from robots.station.reports import Evidence, finished_event, may_see
 from robots.station.rollout import Rig
 from robots.station.scribe import Scribe
+from robots.station.stills import Stills
 from robots.wire import codec, commands
 from robots.wire.clock import Clock
 from robots.wire.commands import AnyCommand
@@ -94,6 +95,7 @@ class Station:
         self._grant_until_s = float("-inf")
         self._lapsing: int | None = None
         self._rig: Rig | None = None
+        self._stills = Stills()
         self._scribe = Scribe(journal, clock, self._fold)
         self.authority = Authority(clock.monotonic, needs_grant=config.grants == "required")
         recorder = None
@@ -148,6 +150,7 @@ class Station:
     async def close(self) -> None:
         """Stop the batch thread; an episode in work is void at the next start."""
         await self._crew.close(CLOSE_TIMEOUT_S)
+        await self._stills.close()
         await asyncio.sleep(0)
         self._journal.flush()
 
@@ -193,6 +196,8 @@ class Station:
                 return self._cancel(command, peer)
             case commands.GetEpisode():
                 return self._episode(command, peer)
+            case commands.GetFrame():
+                return await self._stills.take(self._rig)
             case commands.RenewGrant():
                 return self._renew(command)
             case commands.Hold(reason=reason):
@@ -245,8 +250,7 @@ class Station:
         if peer.role is Role.AGENT and batch.accepted.purpose is not Purpose.EXPLORE:
             # SAFETY: else an agent could take back the evaluation it is losing.
             raise Refused("role: an agent may cancel explore batches only")
-        reason = f"{command.reason} (by {peer.name})"
-        self.authority.cancel(command.batch_id, reason)
+        self.authority.cancel(command.batch_id, f"{command.reason} (by {peer.name})")
         return self._state(command.batch_id)
 
     def _episode(self, command: commands.GetEpisode, peer: Peer) -> EpisodeEvidence:

@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import math
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,7 +111,8 @@ class Task(msgspec.Struct, frozen=True):
     """A task folder and what it says, or a registered environment.
 
     Attributes:
-        identity: What a task without a folder is known by; its manifest is the hash of that.
+        folder: `Path()` of a registered environment about which nothing more is known.
+        identity: What a registered environment is known by; "" of a task folder.
         options: Of a registered environment.
         base: Package of the task that this one varies, "" for none.
         base_folder: Where that lies; it has the files that `folder` lacks.
@@ -132,7 +134,7 @@ class Task(msgspec.Struct, frozen=True):
         """SHA-256 of every file by name, a base's as `package:name`; follows no link out of it."""
         found: dict[str, str] = {}
         for prefix, folder in (("", self.folder), (f"{self.base}:", self.base_folder)):
-            for path in sorted(folder.rglob("*")) if folder is not None else ():
+            for path in sorted(folder.rglob("*")) if folder not in (None, Path()) else ():
                 if "__pycache__" in path.parts or path.is_dir():
                     continue
                 content = path.read_bytes() if not path.is_symlink() else b"link"
@@ -141,10 +143,8 @@ class Task(msgspec.Struct, frozen=True):
         return found
 
     def manifest_sha256(self) -> str:
-        """Hash over `files`: two tasks with one hash are one environment."""
-        if self.identity:
-            return hashlib.sha256(self.identity.encode()).hexdigest()
-        digest = hashlib.sha256()
+        """Hash over identity and `files`: two tasks with one hash are one environment."""
+        digest = hashlib.sha256(self.identity.encode())
         for name, sha256 in self.files().items():
             digest.update(name.encode() + b"\0" + bytes.fromhex(sha256))
         return digest.hexdigest()
@@ -201,6 +201,11 @@ def find_folder(name: str) -> Path:
             f"unknown task {name!r}; known are {', '.join(sorted(known))}, and gym:<registered id>"
         )
     return known[name]
+
+
+def folder_name(task: str) -> str:
+    """Name of the folders that belong to a task: `gym_pusht_pusht_v0` of `gym:gym_pusht/PushT-v0`."""
+    return re.sub(r"[/:.-]", "_", task.removeprefix("gym:").lower())
 
 
 def task_folders() -> dict[str, Path]:

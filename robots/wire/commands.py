@@ -88,6 +88,10 @@ class GetEpisode(Command):
     index: int
 
 
+class GetFrame(Command):
+    """A small picture of the scene as it is now, for people; answered with `CameraFrame`."""
+
+
 class RenewGrant(Command):
     """A `MotionGrant`, signed by the supervisor's key."""
 
@@ -207,6 +211,7 @@ AnyCommand = (
     | CancelBatch
     | GetBatch
     | GetEpisode
+    | GetFrame
     | RenewGrant
     | Hold
     | Release

@@ -21,6 +21,7 @@ import msgspec
 
 from robots.wire.processes import (
     ProcessIdentity,
+    be_nice,
     identify,
     is_alive,
     read_pid_file,
@@ -277,7 +278,7 @@ def _start(spec: ProcessSpec, home: Path, pid_file: Path) -> subprocess.Popen[by
     def before_exec() -> None:
         # The child names itself before it becomes the daemon: a keeper that dies in between
         # leaves no daemon that its successor cannot find.
-        os.nice(spec.nice)
+        be_nice(spec.nice)
         identity = identify(os.getpid())
         assert identity is not None
         write_pid_file(pid_file, identity)

@@ -1,5 +1,6 @@
 """Which process a number means: a pid alone is given again, with its start time it is not."""
 
+import contextlib
 import os
 import signal
 from dataclasses import dataclass
@@ -34,6 +35,17 @@ def identify(pid: int) -> ProcessIdentity | None:
 def is_alive(identity: ProcessIdentity) -> bool:
     """Whether this very process still runs."""
     return identify(identity.pid) == identity
+
+
+def be_nice(nice: int) -> None:
+    """Add to this process's niceness, and to that of its session where the kernel groups by session.
+
+    Such a kernel (`sched_autogroup_enabled`) weighs sessions against each other, and niceness only
+    within one: a daemon in a session of its own would be as greedy as any other.
+    """
+    total = os.nice(nice)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(total))
 
 
 def read_pid_file(path: Path) -> ProcessIdentity | None:

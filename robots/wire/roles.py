@@ -5,6 +5,8 @@ from robots.wire.records import Purpose, Role
 
 EVERYONE = frozenset(Role)
 _PEOPLE = frozenset({Role.OPERATOR, Role.SUPERVISOR})
+# SAFETY: not agents, to whom a picture would show where a sealed episode began.
+_WATCHING = frozenset({Role.VIEWER, Role.OPERATOR, Role.SUPERVISOR})
 _WORKING = frozenset({Role.OPERATOR, Role.SUPERVISOR, Role.AGENT})
 
 # SAFETY: stopping is everyone's, needs no lease and is never put off as "busy".
@@ -18,6 +20,7 @@ READS: tuple[type[c.Command], ...] = (
     c.GetStatus,
     c.GetBatch,
     c.GetEpisode,
+    c.GetFrame,
     c.GetDigest,
     c.GetLeaderboard,
 )
@@ -46,6 +49,7 @@ ADMITTED: dict[type[c.Command], frozenset[Role]] = {
     c.CancelBatch: _WORKING,
     c.GetBatch: EVERYONE,
     c.GetEpisode: _WORKING,
+    c.GetFrame: _WATCHING,
     c.RenewGrant: frozenset({Role.SUPERVISOR}),
     c.Hold: EVERYONE,
     c.Release: _PEOPLE,

@@ -51,6 +51,21 @@ class EpisodeEvidence(Frozen):
     trace: tuple[TraceRow, ...] = ()
 
 
+class CameraFrame(Frozen):
+    """Answer to `GetFrame`.
+
+    Attributes:
+        camera: Which of the task's cameras it is.
+        width, height: In pixels.
+        rgb: Red, green and blue of each pixel, row by row from the top left.
+    """
+
+    camera: str
+    width: int
+    height: int
+    rgb: bytes
+
+
 class Done(Frozen):
     """Answer to commands that return nothing else; `word` is the station's state after it."""
 

@@ -26,7 +26,9 @@ def run(*arguments: str, home=None, timeout_s: float = 60.0) -> subprocess.Compl
     )
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("evaluate", "--help"), ("up", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("evaluate", "--help"), ("review", "--help"), ("up", "--help")]
+)
 def test_help_imports_nothing_heavy(arguments):
     code = (
         "import sys\nfrom enpire_tui.cli import main\n"
@@ -45,6 +47,20 @@ def test_headless_imports_no_textual():
         "assert not {'textual', 'rich', 'mujoco', 'asyncssh'} & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_a_terminal_the_room_is_not_even_imported():
+    code = (
+        "import sys\nfrom enpire_tui import cli\n"
+        "chosen = cli._command(cli.build_parser().parse_args(['--autonomous', '--room']))\n"
+        "assert chosen is sys.modules['enpire_tui.commands'].autonomous\n"
+        "assert not {'textual', 'rich', 'enpire_tui.room'} & set(sys.modules)\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, capture_output=True, stdin=subprocess.DEVNULL, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

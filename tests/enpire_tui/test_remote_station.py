@@ -163,7 +163,13 @@ def test_a_link_cut_for_twenty_seconds_loses_nothing(far):
     sealed = [each.batch_id for each in ended if each.purpose is not Purpose.EXPLORE]
     counted = [e.batch_id for e in events(supervisor, ev.BatchCounted) if e.station == "s2"]
     assert len(counted) == len(set(counted))
+    # A batch that nobody waits for any more is withdrawn; its record may come all the same.
+    moot = {
+        each.batch_id
+        for each in events(supervisor, ev.BatchWithdrawn)
+        if each.reason.startswith(("the candidate is", "the confirm ended"))
+    }
     # The last one may end together with the run.
-    assert set(sealed[:-1]) <= set(counted)
+    assert set(sealed[:-1]) <= {*counted, *moot}
     finished = [(e.batch_id, e.episode.index) for e in events(remote, ev.EpisodeFinished)]
     assert len(finished) == len(set(finished))

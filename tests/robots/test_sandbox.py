@@ -431,7 +431,7 @@ def test_processor_time_of_everything_inside_is_counted() -> None:
 def caps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Caps by control groups, and as they are where those are out of reach."""
     if request.param == "watch":
-        monkeypatch.setattr(cgroup, "create", lambda limits: None)
+        monkeypatch.setattr(cgroup, "create", lambda limits, nice: None)
     return request.param
 
 
@@ -476,7 +476,7 @@ def test_a_fork_bomb_is_held_and_named(caps: str) -> None:
 def test_a_thread_too_many_is_refused_where_there_are_no_groups(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cgroup, "create", lambda limits: None)
+    monkeypatch.setattr(cgroup, "create", lambda limits, nice: None)
 
     said = run(
         """
@@ -705,7 +705,15 @@ def test_the_hierarchy_of_version_2_is_found() -> None:
         (2, "memory", {"memory.max": "1048576"}),
         (1, "pids", {"pids.max": "9"}),
         (2, "cpu", {"cpu.max": "150000 100000"}),
-        (1, "cpu", {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "150000"}),
+        (
+            1,
+            "cpu",
+            {
+                "cpu.shares": "110",
+                "cpu.cfs_period_us": "100000",
+                "cpu.cfs_quota_us": "150000",
+            },
+        ),
         (1, "cpuacct", {}),
     ],
 )
@@ -719,7 +727,7 @@ def test_caps_are_written_as_each_version_wants_them(
     monkeypatch.setattr(cgroup, "_homes", lambda: {controller: (tmp_path, version)})
     monkeypatch.setattr(cgroup.Cgroup, "_open_cpu", lambda self: None)
 
-    made = cgroup.create(Limits(memory_bytes=MIB, processes=9, cpus=1.5))
+    made = cgroup.create(Limits(memory_bytes=MIB, processes=9, cpus=1.5), nice=10)
 
     assert made is not None
     folder = made.members[0].parent

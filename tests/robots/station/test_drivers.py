@@ -163,6 +163,11 @@ def test_a_world_that_ends_without_success_is_a_failure():
     assert max(e.steps for e in end.episodes) < 20
 
 
+def test_a_failure_at_the_worlds_own_limit_is_tagged_so():
+    assert run("gym:Pendulum-v1", Torque(), 1).episodes[0].tags == ("timeout",)
+    assert run("gym:CartPole-v1", Fall(), 1).episodes[0].tags == ()
+
+
 def test_success_by_a_rule_of_the_options():
     assert run("gym:Pendulum-v1", Torque(), success_return=-5000.0).counts.success == 2
     assert run("gym:Pendulum-v1", Torque(), success_return=0.0).counts.failure == 2

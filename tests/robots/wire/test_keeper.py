@@ -115,6 +115,21 @@ def test_daemons_are_started_in_their_own_sessions_and_stopped_at_the_end(kept) 
     assert keeper_identity(kept.path) is None
 
 
+@pytest.mark.skipif(
+    not Path("/proc/self/autogroup").exists(), reason="this kernel does not group by session"
+)
+def test_a_daemon_is_as_nice_as_its_whole_session(kept) -> None:
+    write_specs(kept.path, [kept.spec("one", "stay")])
+    kept.start()
+    wait(lambda: kept.running("one"))
+    pid = kept.pid("one").pid
+
+    own = os.getpriority(os.PRIO_PROCESS, pid)
+
+    assert own == min(os.getpriority(os.PRIO_PROCESS, 0) + 1, 19)
+    assert Path(f"/proc/{pid}/autogroup").read_text().endswith(f"nice {own}\n")
+
+
 def test_a_killed_daemon_is_started_again(kept) -> None:
     write_specs(kept.path, [kept.spec("one", "stay"), kept.spec("two", "stay")])
     kept.start()

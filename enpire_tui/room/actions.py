@@ -1,0 +1,145 @@
+"""Every action of the room: its name, title, group, and why it may not be possible now. Pure.
+
+Screens, footer, help and palette all read this one table; keys are given in `keys`.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    # The first paint comes before what a moment is made of is imported.
+    from enpire_tui.room.moment import Moment
+
+FLEET, WORKSPACE, RESEARCH, EVENTS = "fleet", "workspace", "research", "events"
+TRANSCRIPTS = "transcripts"
+ANYWHERE = (FLEET, WORKSPACE, RESEARCH, TRANSCRIPTS, EVENTS)
+# What the lines of a transcript are jumped through by.
+JUMPS = ("turn", "tool", "error", "idea", "decision")
+
+
+class Where(NamedTuple):
+    """Where a person is: the screen, and the station that verbs go to ("" if none)."""
+
+    moment: "Moment"
+    screen: str
+    station: str
+
+
+class Action(NamedTuple):
+    """One action.
+
+    Attributes:
+        screens: Where it is at home.
+        footer: Where its key stands in the footer.
+        refusal: Why it cannot be done now, "" if it can.
+    """
+
+    name: str
+    title: str
+    group: str
+    screens: tuple[str, ...] = ANYWHERE
+    footer: tuple[str, ...] = ()
+    refusal: Callable[[Where], str] = lambda _: ""
+
+
+def _station(where: Where) -> str:
+    return "" if where.station else "choose a station first (fleet, 1)"
+
+
+def _holding(where: Where) -> str:
+    refusal = _station(where)
+    if not refusal and where.moment.need(where.station).rank > 3:
+        return f"{where.station} is not held"
+    return refusal
+
+
+def _any_holding(where: Where) -> str:
+    return "" if where.moment.held else "no station is held"
+
+
+def _agent(where: Where) -> str:
+    refusal = _station(where)
+    if refusal:
+        return refusal
+    agent = where.moment.agent(where.station)
+    if agent is None:
+        return f"{where.station} has no agent"
+    return f"{agent.name} has ended" if agent.state == "STOPPED" else ""
+
+
+def _pausable(where: Where) -> str:
+    agent = where.moment.agent(where.station) if where.station else None
+    paused = agent is not None and agent.state == "PAUSED"
+    return _agent(where) or (f"{agent.name} is paused already" if agent and paused else "")
+
+
+def _resumable(where: Where) -> str:
+    agent = where.moment.agent(where.station) if where.station else None
+    paused = agent is not None and agent.state == "PAUSED"
+    return _agent(where) or ("" if paused else "the agent is not paused")
+
+
+def _in_workspace(where: Where) -> str:
+    return "" if where.screen == WORKSPACE else "open a station first (enter)"
+
+
+def _listed(where: Where) -> str:
+    return (
+        ""
+        if where.screen in (FLEET, TRANSCRIPTS, EVENTS)
+        else "only lists of stations, events and transcripts are filtered"
+    )
+
+
+def _in_events(where: Where) -> str:
+    return "" if where.screen == EVENTS else "only in the events (7)"
+
+
+def _in_transcripts(where: Where) -> str:
+    return "" if where.screen == TRANSCRIPTS else "only in the transcripts (6)"
+
+
+def _reading(name: str, title: str, *, footer: bool = False) -> Action:
+    here = (TRANSCRIPTS,)
+    return Action(name, title, READING, here, here if footer else (), _in_transcripts)
+
+
+_SEE, _STOP, _WORK, _ROOM = "look", "stop and release", "agents", "the room"
+READING = "transcripts"
+
+ACTIONS: tuple[Action, ...] = (
+    Action("hold_station", "hold station", _STOP, footer=(FLEET, WORKSPACE), refusal=_station),
+    Action("hold_fleet", "hold fleet", _STOP, footer=ANYWHERE),
+    Action("release_station", "release station", _STOP, footer=(WORKSPACE,), refusal=_holding),
+    Action("release_fleet", "release fleet", _STOP, refusal=_any_holding),
+    Action("show_fleet", "fleet", _SEE, footer=(RESEARCH, EVENTS)),
+    Action("show_workspace", "workspace", _SEE, refusal=_station),
+    Action("show_research", "research", _SEE, footer=(FLEET, EVENTS)),
+    Action("show_transcripts", "transcripts", _SEE),
+    Action("show_events", "events", _SEE, footer=(FLEET, RESEARCH)),
+    Action("next_station", "the next one", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),
+    Action("previous_station", "the one before", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),
+    Action("camera", "camera", _SEE, (WORKSPACE,), (WORKSPACE,), refusal=_in_workspace),
+    Action("filter", "filter", _SEE, (FLEET, EVENTS), (FLEET, EVENTS), refusal=_listed),
+    _reading("search", "search", footer=True),
+    _reading("next_hit", "next hit", footer=True),
+    _reading("previous_hit", "previous hit"),
+    _reading("narrow", "only some lines", footer=True),
+    *(_reading(f"next_{jump}", f"next {jump}", footer=jump == "error") for jump in JUMPS),
+    *(_reading(f"previous_{jump}", f"previous {jump}") for jump in JUMPS),
+    _reading("other_run", "an earlier run", footer=True),
+    Action("all_events", "all rows", _SEE, (EVENTS,), (EVENTS,), refusal=_in_events),
+    Action("back", "back", _SEE, footer=(WORKSPACE,)),
+    Action("pause_agent", "pause agent", _WORK, footer=(WORKSPACE,), refusal=_pausable),
+    Action("resume_agent", "resume agent", _WORK, refusal=_resumable),
+    Action("message_agent", "message agent", _WORK, footer=(WORKSPACE,), refusal=_agent),
+    Action("help", "help", _ROOM),
+    Action("palette", "every action", _ROOM),
+    Action("theme", "next theme", _ROOM),
+    Action("detach", "detach", _ROOM, footer=(FLEET,)),
+)
+BY_NAME = {action.name: action for action in ACTIONS}
+GROUPS = (_STOP, _SEE, READING, _WORK, _ROOM)
+STOPS = ("hold_station", "hold_fleet")
+# What opens a line to type in: what is typed right behind these keys belongs to that line.
+TYPED = ("filter", "search", "narrow")

@@ -1,0 +1,211 @@
+"""The room's connections: journals in, telemetry in, verbs out. No Textual here.
+
+Journals are followed by the wire's long poll, each into the one folded state; telemetry is read
+when the screen is painted, the latest value only. Whatever is on its way is bounded and ends with
+`run`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from enpire_tui.home import GATEWAY, OPERATOR, SUPERVISOR
+from enpire_tui.room import orders
+from enpire_tui.room.moment import Live, Moment
+from enpire_tui.room.orders import Order
+from enpire_tui.room.state import RoomState
+from enpire_tui.run_spec import RunSpec
+from robots.wire import commands as c
+from robots.wire.client import Client, Refused, Unreachable
+from robots.wire.clock import Clock
+from robots.wire.codec import DecodeError
+from robots.wire.commands import LeaseTaken
+from robots.wire.journal import JournalReplaced
+from robots.wire.roles import LEASED
+from robots.wire.station_replies import CameraFrame
+from robots.wire.telemetry import Seen, StationTelemetry
+from robots.wire.transport import Transport
+
+# Also how long after the key a command may still be executed.
+ANSWER_S = 10.0
+FRAME_S = 20.0
+# Rows a page: what is folded in one go must not hold up the keys.
+PAGE_ROWS = 200
+AGAIN_S = 1.0
+MOST_UNDER_WAY = 16
+
+
+class Telemetry(Protocol):
+    """The latest value of each station; see `TelemetrySubscriber`."""
+
+    def drain(self) -> None: ...
+    def latest(self, name: str) -> Seen[StationTelemetry] | None: ...
+    def close(self) -> None: ...
+
+
+class Feed:
+    """Follows one fleet and speaks to it as an operator.
+
+    Args:
+        spec: The fleet's run.
+        transport: Makes clients.
+        telemetry: Latest values, joined to the stations already; None if there are none.
+        clock: Time.
+    """
+
+    def __init__(
+        self, spec: RunSpec, transport: Transport, telemetry: Telemetry | None, clock: Clock
+    ) -> None:
+        self.state = RoomState(spec)
+        self.orders: list[Order] = []
+        self.clock = clock
+        self._telemetry = telemetry
+        self._sources = _sources(spec)
+        self._clients: dict[str, Client] = {
+            name: transport.client(OPERATOR, name) for name in self._sources
+        }
+        self._tasks: asyncio.TaskGroup | None = None
+        self._told: Callable[[], None] = _nobody
+
+    async def run(self, told: Callable[[], None]) -> None:
+        """Follow everything until cancelled.
+
+        Args:
+            told: Called when an order was answered, which is painted at once.
+        """
+        self._told = told
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                for name in self._sources:
+                    tasks.create_task(self._follow(name))
+        finally:
+            self._tasks = None
+            for client in self._clients.values():
+                client.close()
+            if self._telemetry is not None:
+                self._telemetry.close()
+
+    def moment(self, notice: str = "") -> Moment:
+        """What is known now; reads the telemetry that has arrived."""
+        return Moment(self.state, self._live(), self.clock.wall(), notice)
+
+    def _live(self) -> dict[str, Live]:
+        found: dict[str, Live] = {}
+        if self._telemetry is None:
+            return found
+        self._telemetry.drain()
+        for name in self.state.stations:
+            # A station of another version: its journal still tells how it stands.
+            with contextlib.suppress(DecodeError):
+                seen = self._telemetry.latest(name)
+                if seen is not None:
+                    found[name] = Live(seen.value, seen.held_s + seen.value.age_s)
+        return found
+
+    # --- verbs ------------------------------------------------------------------------------
+
+    def order(self, words: str, sends: Mapping[str, c.AnyCommand]) -> Order:
+        """Send a command to each of some daemons; the order is pending until all have answered.
+
+        Stops are always sent; others wait for nothing but are refused here when too many are
+        under way.
+        """
+        order = Order(words, self.clock.monotonic())
+        self.orders = [*self.orders, order][-orders.KEPT :]
+        stop = any(
+            isinstance(each, c.Hold | c.EmergencyStop | c.HoldFleet) for each in sends.values()
+        )
+        under_way = sum(each.state == orders.PENDING for each in self.orders)
+        if self._tasks is None:
+            self._answer(order, orders.REFUSED, "the room is not connected")
+        elif under_way > MOST_UNDER_WAY and not stop:
+            self._answer(order, orders.REFUSED, f"{MOST_UNDER_WAY} orders are under way")
+        else:
+            self._tasks.create_task(self._carry(order, sends))
+        return order
+
+    async def _carry(self, order: Order, sends: Mapping[str, c.AnyCommand]) -> None:
+        answers = await asyncio.gather(
+            *(self._send(name, command) for name, command in sends.items())
+        )
+        failed = [(state, detail) for state, detail in answers if state != orders.DONE]
+        if failed:
+            self._answer(order, failed[0][0], "; ".join(detail for _, detail in failed))
+        else:
+            self._answer(order, orders.DONE, "")
+
+    async def _send(self, name: str, command: c.AnyCommand) -> tuple[str, str]:
+        client = self._clients[name]
+        try:
+            epoch = None
+            if name == SUPERVISOR and isinstance(command, LEASED):
+                epoch = (await client.call(c.TakeLease(), LeaseTaken, ANSWER_S)).epoch
+            await client.request(command, ANSWER_S, lease_epoch=epoch)
+        except Refused as refused:
+            return orders.REFUSED, refused.reason
+        except Unreachable:
+            return orders.UNKNOWN, f"{name} gave no answer in {ANSWER_S:g} s"
+        return orders.DONE, ""
+
+    def refuse(self, words: str, reason: str) -> None:
+        """Say that something cannot be done, in the place where orders stand."""
+        now_s = self.clock.monotonic()
+        refused = Order(words, now_s, orders.IMPOSSIBLE, reason, now_s)
+        self.orders = [*self.orders, refused][-orders.KEPT :]
+
+    def _answer(self, order: Order, state: str, detail: str) -> None:
+        order.state, order.detail, order.ended_s = state, detail, self.clock.monotonic()
+        self._told()
+
+    async def frame(self, station: str) -> CameraFrame:
+        """A picture of a station's scene.
+
+        Raises:
+            Refused: It has none.
+            Unreachable: It does not answer.
+        """
+        return await self._clients[station].call(c.GetFrame(), CameraFrame, FRAME_S)
+
+    # --- journals ---------------------------------------------------------------------------
+
+    async def _follow(self, name: str) -> None:
+        while True:
+            try:
+                async for row in self._clients[name].follow(0, limit=PAGE_ROWS):
+                    self.state.apply(name, row)
+                    if row.seq % PAGE_ROWS == 0:
+                        await asyncio.sleep(0)
+            except JournalReplaced:
+                self.state.forget(name)
+            except Refused:
+                # A daemon that keeps no journal, or does not let us read it yet.
+                await self.clock.sleep(AGAIN_S)
+
+
+def _sources(spec: RunSpec) -> tuple[str, ...]:
+    gateway = (GATEWAY,) if spec.gateway else ()
+    return (SUPERVISOR, *spec.stations, *spec.agents, *gateway)
+
+
+def _nobody() -> None:
+    """Nobody listens yet."""
+
+
+def connect(home: Path, spec: RunSpec, clock: Clock) -> Feed:
+    """A feed over the real wire.
+
+    Raises:
+        KeyFileError: The home has no operator's key.
+    """
+    from robots.wire.endpoints import telemetry_endpoint
+    from robots.wire.keys import load_keypair, load_public
+    from robots.wire.telemetry import TelemetrySubscriber
+    from robots.wire.transport import ZmqTransport
+
+    telemetry = TelemetrySubscriber(StationTelemetry, load_keypair(home, OPERATOR), clock)
+    for name in spec.stations:
+        telemetry.add(telemetry_endpoint(home, name), load_public(home, name))
+    return Feed(spec, ZmqTransport(home, clock), telemetry, clock)

@@ -1,0 +1,1 @@
+"""State turned into rows and texts: pure functions, without Textual, sockets or clocks."""

@@ -1,0 +1,1 @@
+"""gym_pusht/PushT-v0: notes on a registered environment."""
