@@ -99,6 +99,8 @@ def build_parser() -> argparse.ArgumentParser:
     permit.add_argument("--hours", type=_minutes, default=24.0, metavar="H", help="validity (24)")
     permit.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to")
 
+    _add_environment(_add(commands.add_parser, "environment", "examine a task, or publish it"))
+
     evaluate = _add(commands.add_parser, "evaluate", "score a policy on sealed seeds")
     evaluate.add_argument(
         "recipe", metavar="RECIPE", help="a folder, a commit of a run, baseline or reference"
@@ -108,6 +110,27 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--run", default="", metavar="RUN", help="run whose commit is meant")
     evaluate.add_argument("--workers", type=_positive, default=0, metavar="N", help="processes")
     return parser
+
+
+def _add_environment(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        action = _add(actions.add_parser, name, text)
+        action.set_defaults(command="environment", action=name)
+        action.add_argument("folder", metavar="TASK", help="a task, or the path of its folder")
+        return action
+
+    add("check", "whether a task keeps to every rule")
+    add("reset-test", "how reliable its reset is").add_argument(
+        "--tries", type=_positive, default=100, metavar="N", help="resets (100)"
+    )
+    score = add("score", "what its verifier gets right, on scenes drawn afresh")
+    score.add_argument("--negatives", type=_positive, default=300, metavar="N", help="(300)")
+    score.add_argument("--positives", type=_positive, default=300, metavar="N", help="(300)")
+    score.add_argument("-o", "--output", type=Path, metavar="DIR", help="where to put its errors")
+    publish = add("publish", "sign what its files are; stations then run on nothing else")
+    publish.add_argument("--key", type=Path, required=True, metavar="FILE", help="your signing key")
 
 
 def _add(

@@ -217,6 +217,16 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 @_told
+def environment(arguments: argparse.Namespace) -> int:
+    """Examines a task's environment, or publishes it."""
+    from enpire_tui import environment as bench
+
+    fleet, home, _ = resolve(arguments)
+    asked = {key: value for key, value in vars(arguments).items() if key in bench.ASKED}
+    return bench.run(bench.Options(**asked), fleet, home)
+
+
+@_told
 def review(arguments: argparse.Namespace) -> int:
     """Looks through a run's transcripts."""
     from enpire_tui.review import command as reviewing

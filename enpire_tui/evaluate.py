@@ -19,6 +19,7 @@ from enpire_tui import home as places
 from enpire_tui import lines
 from enpire_tui.cli import DONE
 from enpire_tui.fleet import FleetError
+from enpire_tui.progress import bar
 from enpire_tui.run_spec import RunSpec, read_spec
 from enpire_tui.supervisor.selection import Tally, wilson_interval
 from robots.wire.records import Episode, Frozen, Outcome, RecipeArchive
@@ -102,18 +103,17 @@ def find_recipe(options: Options, home: Path) -> tuple[RecipeArchive, int]:
     Raises:
         FleetError: It cannot be found, or may not travel.
     """
-    from enpire_tui.provision import recipes_folder
+    from recipes import shipped
     from robots.station import archive
 
     name = options.recipe
-    folder = recipes_folder(options.task) / name if name in ("baseline", "reference") else None
-    if folder is None and Path(name).is_dir():
-        folder = Path(name)
-    if folder is not None:
-        try:
-            return archive.pack(folder), 0
-        except archive.ArchiveRefused as error:
-            raise FleetError(f"RECIPE {name}: {error}") from None
+    try:
+        if name in ("baseline", "reference"):
+            return shipped.pack(options.task, name), 0
+        if Path(name).is_dir():
+            return archive.pack(Path(name)), 0
+    except archive.ArchiveRefused as error:
+        raise FleetError(f"RECIPE {name}: {error}") from None
     return _of_a_run(options, home)
 
 
@@ -241,24 +241,13 @@ async def _work(share: Share, finished: Callable[[Episode], object]) -> None:
 @contextlib.contextmanager
 def _shown(options: Options) -> Generator[Callable[[Episode], None], None, None]:
     """A progress bar on a terminal, nothing elsewhere."""
-    if options.json or not sys.stderr.isatty():
-        yield lambda _episode: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
     won = 0
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("success 0", total=options.episodes)
+    with bar(options.episodes, quiet=options.json) as advance:
 
         def finished(episode: Episode) -> None:
             nonlocal won
             won += episode.outcome is Outcome.SUCCESS
-            counted = 0 if episode.outcome is Outcome.VOID else 1
-            progress.update(bar, advance=counted, description=f"success {won}")
+            advance(f"success {won}", 0 if episode.outcome is Outcome.VOID else 1)
 
         yield finished
 

@@ -34,6 +34,11 @@ def origin_of(home: Path, run_id: str) -> Path:
     return run_folder(home, run_id) / "origin.git"
 
 
+def environments(home: Path) -> Path:
+    """Where the findings about tasks and their signed manifests are kept."""
+    return home / "environments"
+
+
 def ended(home: Path, spec: RunSpec) -> bool:
     """Whether the run of a home is over; its record is written last."""
     return (run_folder(home, spec.run_id) / "record.json").exists()

@@ -23,6 +23,23 @@ def sign(fleet: Fleet, key_path: Path, hours: float, clock: Clock) -> tuple[Sign
     Raises:
         FleetError: The key cannot be used.
     """
+    key, person = signer(fleet, key_path)
+    policy = PolicyFile(
+        person=person,
+        task=fleet.task,
+        stations=tuple(each.name for each in fleet.station),
+        minutes=fleet.minutes,
+        not_after_wall_s=clock.wall() + hours * 3600.0,
+    )
+    return key.sign(policy), policy
+
+
+def signer(fleet: Fleet, key_path: Path) -> tuple[SigningKey, str]:
+    """A person's key and name; the key is made if there is none.
+
+    Raises:
+        FleetError: The key cannot be used, or is nobody's of this fleet.
+    """
     try:
         key = SigningKey.load_or_create(key_path)
     except (OSError, ValueError) as error:
@@ -33,15 +50,7 @@ def sign(fleet: Fleet, key_path: Path, hours: float, clock: Clock) -> tuple[Sign
             f"--key: its public half is not in the fleet file; add under [people]: "
             f'{getpass.getuser()} = "{key.public.hex()}"'
         )
-    person = next(name for name, each in fleet.people.items() if each == key.public.hex())
-    policy = PolicyFile(
-        person=person,
-        task=fleet.task,
-        stations=tuple(each.name for each in fleet.station),
-        minutes=fleet.minutes,
-        not_after_wall_s=clock.wall() + hours * 3600.0,
-    )
-    return key.sign(policy), policy
+    return key, next(name for name, each in fleet.people.items() if each == key.public.hex())
 
 
 def write(path: Path, signed: Signed) -> None:

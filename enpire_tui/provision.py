@@ -3,7 +3,6 @@
 Nothing here starts anything. Run twice, it changes nothing but what the fleet file changed.
 """
 
-import importlib.util
 import os
 import shutil
 import sys
@@ -17,11 +16,11 @@ from enpire_tui.fleet import Fleet, FleetError, StationEntry, write_fleet
 from enpire_tui.run_spec import FILE, RunSpec, read_spec, write_spec
 from enpire_tui.supervisor.budgets import Budget
 from enpire_tui.toml_text import Value, to_toml
-from robots.station import archive
-from robots.station.tasks import folder_name
+from recipes import shipped
+from robots.station.archive import ArchiveRefused
 from robots.wire import keys
 from robots.wire.keeper import ProcessSpec, write_specs
-from robots.wire.records import RecipeArchive
+from robots.wire.records import EnvironmentManifest, RecipeArchive
 from robots.wire.signing import SigningKey
 
 # One thread a process: several stations share the cores, and a library's own threads only fight.
@@ -75,19 +74,10 @@ def baseline_of(task: str) -> RecipeArchive:
     Raises:
         FleetError: There is none, or it may not travel.
     """
-    folder = recipes_folder(task) / "baseline"
     try:
-        return archive.pack(folder)
-    except archive.ArchiveRefused as error:
+        return shipped.pack(task, "baseline")
+    except ArchiveRefused as error:
         raise FleetError(f"task {task!r}: no usable baseline recipe: {error}") from None
-
-
-def recipes_folder(task: str) -> Path:
-    """Folder of a task's recipes, whether or not it exists."""
-    spec = importlib.util.find_spec("recipes")
-    roots = list(spec.submodule_search_locations or ()) if spec is not None else []
-    root = Path(roots[0]) if roots else Path("recipes")
-    return root / folder_name(task)
 
 
 def process_specs(fleet: Fleet, home: Path) -> list[ProcessSpec]:
@@ -212,8 +202,40 @@ def _write_station(
         "station_seed": fleet.seed * 1000 + own,
         "grant_keys": [grant_key.hex()],
         "sandbox": "off" if station.unsandboxed else "required",
+        **_published(fleet, home, fleet.task_of(station)),
     }
     _write(home / "stations" / station.name / "station.toml", table)
+
+
+def _published(fleet: Fleet, home: Path, name: str) -> dict[str, Value]:
+    """What a station is told of a published task: its signed manifest, and who may sign one.
+
+    Raises:
+        FleetError: The task is no longer what was published, or by someone unknown.
+    """
+    from robots.bench.record import Records
+    from robots.station.tasks import load_task
+    from robots.wire import codec, signing
+
+    if name.startswith("gym:"):
+        return {}
+    task = load_task(name)
+    people: list[Value] = [*fleet.people.values()]
+    try:
+        signed = Records(places.environments(home)).published(task)
+        if signed is None:
+            return {}
+        keys = [bytes.fromhex(each) for each in fleet.people.values()]
+        manifest = signing.verify(signed, EnvironmentManifest, keys)
+    except (signing.SignatureRefused, codec.DecodeError) as error:
+        raise FleetError(f"task {name}: {error}; publish it again with a key of [people]") from None
+    changed = {key for key, _ in task.files().items() ^ manifest.files.items()}
+    if changed:
+        raise FleetError(
+            f"task {name}: not what was published: {', '.join(sorted(changed))}; restore it, or "
+            "publish it again"
+        )
+    return {"publishers": people, "published": codec.encode(signed).hex()}
 
 
 def _write_agent(fleet: Fleet, home: Path, station: str, agent: str) -> None:

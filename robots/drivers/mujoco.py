@@ -77,7 +77,7 @@ class MujocoDriver:
         self._step = mujoco.mj_step
         self.task = task
         self.station_seed = station_seed
-        scene = task.folder / "scene.xml"
+        scene = task.path("scene.xml")
         self.model: MjModel = mujoco.MjModel.from_xml_path(str(scene))
         # SAFETY: with auto-reset one huge action would restart the world instead of failing.
         self.model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)

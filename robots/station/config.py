@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 
-from robots.wire.signing import SigningKey
+from robots.wire import codec
+from robots.wire.records import EnvironmentManifest, Signed
+from robots.wire.signing import SignatureRefused, SigningKey, verify
 
 
 class ConfigError(ValueError):
@@ -34,6 +36,8 @@ class StationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         record: `asked` (batches that ask for it), `all` or `off`.
         policy_memory_bytes: Memory cap of a policy's worker.
         call_timeout_s: Wall seconds after which a worker that has not answered is killed.
+        publishers: Public keys (hex) of those who may publish an environment.
+        published: The task's signed manifest (hex); "" where nobody published it.
         task_options: For `gym:` tasks: success rule, episode limit and the like.
     """
 
@@ -48,11 +52,30 @@ class StationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     recording_quota_bytes: int = 2 << 30
     policy_memory_bytes: int = 1 << 30
     call_timeout_s: float = 5.0
+    publishers: tuple[str, ...] = ()
+    published: str = ""
     task_options: dict[str, float | int | str | bool] = {}
 
     def trusted(self) -> frozenset[bytes]:
         """Public keys of grant givers."""
         return frozenset(bytes.fromhex(key) for key in self.grant_keys)
+
+    def manifest(self) -> EnvironmentManifest | None:
+        """The environment that a person published, None where nobody did.
+
+        Raises:
+            ConfigError: It is not signed by a publisher.
+        """
+        if not self.published:
+            return None
+        try:
+            signed = codec.decode(bytes.fromhex(self.published), Signed)
+            keys = frozenset(bytes.fromhex(key) for key in self.publishers)
+            return verify(signed, EnvironmentManifest, keys)
+        except (ValueError, codec.DecodeError, SignatureRefused) as error:
+            raise ConfigError(
+                f"station.toml: published: {error}; `enpire-tui environment publish` signs one"
+            ) from None
 
 
 _WORDS: dict[str, tuple[str, ...]] = {

@@ -123,12 +123,13 @@ class Rig:
     """One robot with its task and children: what batches run on.
 
     Args:
-        task: The task; before and after each batch its manifest must be what it is now.
+        task: The task; before and after each batch its manifest must be what is frozen.
         driver: The robot.
         children: Starts sandboxed children.
         authority: Who lets the robot move.
         seeds: Sealed seeds.
         make_motion: Makes the station's clock; lockstep by default.
+        manifest_sha256: What was published of the task; what lies there now by default.
     """
 
     def __init__(
@@ -139,13 +140,14 @@ class Rig:
         authority: Authority,
         seeds: Seeds,
         make_motion: Callable[[Any, TaskSpec, Report], Motion] | None = None,
+        manifest_sha256: str = "",
     ) -> None:
         self.task = task
         self.driver = driver
         self.children = children
         self.authority = authority
         self.seeds = seeds
-        self.manifest_sha256 = task.manifest_sha256()
+        self.manifest_sha256 = manifest_sha256 or task.manifest_sha256()
         self.safety_sha256 = safety_sha256(task.spec.limits)
         self.faulted = False
         self.core = Core() if driver.capabilities.lockstep else None
@@ -245,7 +247,7 @@ class _Run:
         )
 
     def _check_manifest(self) -> None:
-        """Void the batch if the environment is not the one that was loaded."""
+        """Void the batch if the environment is not the one that was published, or loaded."""
         # SAFETY: scores from a changed environment are worth nothing, whoever changed it.
         if self._rig.task.manifest_sha256() != self._rig.manifest_sha256:
             self._rig.env.close()

@@ -231,20 +231,24 @@ class SandboxedChildren:
         return SandboxedPolicy(worker, self._timeout_s, folder)
 
     def reset(self) -> SandboxedReset:
-        worker = self._start(WorkerKind.RESET, self._task.folder / "reset.py", "reset", {})
+        worker = self._start(WorkerKind.RESET, self._task.path("reset.py"), "reset", {})
         return SandboxedReset(worker, "reset", self._timeout_s)
 
     def verify(self) -> SandboxedVerify:
-        worker = self._start(WorkerKind.VERIFIER, self._task.folder / "verify.py", "verifier", {})
+        worker = self._start(WorkerKind.VERIFIER, self._task.path("verify.py"), "verifier", {})
         return SandboxedVerify(worker, "verifier", self._timeout_s)
 
     def _start(self, kind: WorkerKind, source: Path, name: str, knobs: dict[str, Knob]) -> Worker:
-        memory_bytes = self._memory_bytes if kind is WorkerKind.POLICY else 1 << 30
+        policy, base = kind is WorkerKind.POLICY, self._task.base_folder
+        memory_bytes = self._memory_bytes if policy else 1 << 30
+        # SAFETY: a policy sees nothing of the task, of its base neither.
+        packages = {} if policy or base is None else {self._task.base: base}
         try:
             return Worker.start(
                 kind,
                 source,
                 knobs=knobs,
+                packages=packages,
                 limits=worker_limits(memory_bytes),
                 sandboxed=self._sandboxed,
                 wall_s=START_TIMEOUT_S,

@@ -44,6 +44,8 @@ def make_rig(
     Raises:
         DriverError: The robot cannot be used.
     """
+    published = config.manifest()
+    manifest_sha256 = published.manifest_sha256 if published is not None else ""
     realtime = config.clock is ClockKind.REALTIME
     timeout_s = config.call_timeout_s
     if realtime:
@@ -69,10 +71,11 @@ def make_rig(
             authority,
             seeds,
             lambda driver, spec, report: Realtime(driver, spec, authority, report),
+            manifest_sha256,
         )
     name = "gymnasium" if config.task.startswith("gym:") else config.driver
     driver = load_driver(name, task, config.station_seed)
-    return Rig(task, driver, children, authority, seeds)
+    return Rig(task, driver, children, authority, seeds, manifest_sha256=manifest_sha256)
 
 
 async def serve(home: Path, name: str, clock: Clock | None = None) -> None:
@@ -87,6 +90,7 @@ async def serve(home: Path, name: str, clock: Clock | None = None) -> None:
     clock = clock or SystemClock()
     folder = station_folder(home, name)
     config = load_config(folder / "station.toml")
+    config.manifest()
     task = load_task(config.task, config.task_options)
     key = station_key(home, name)
     robot = socket_path(home, name, "rob")

@@ -2,7 +2,8 @@
 
 A task folder holds `task.toml` (rates, limits, observation, action, cameras, criterion),
 `simulation.py` (the world's hooks, trusted), `reset.py` and `verify.py` (run in sandboxed
-children). Its manifest hash stands in every ledger record.
+children). A variant names another task's package as its base and holds what differs. The manifest
+hash over all of it stands in every ledger record.
 """
 
 import hashlib
@@ -113,26 +114,39 @@ class Task(msgspec.Struct, frozen=True):
         folder: `Path()` of a registered environment about which nothing more is known.
         identity: What a registered environment is known by; "" of a task folder.
         options: Of a registered environment.
+        base: Package of the task that this one varies, "" for none.
+        base_folder: Where that lies; it has the files that `folder` lacks.
     """
 
     folder: Path
     spec: TaskSpec
     identity: str = ""
     options: dict[str, float | int | str | bool] = {}
+    base: str = ""
+    base_folder: Path | None = None
 
-    def source(self, name: str) -> bytes:
-        """Content of one of the task's files."""
-        return (self.folder / name).read_bytes()
+    def path(self, name: str) -> Path:
+        """Where one of the task's files lies: in its folder, else in its base's."""
+        own = self.folder / name
+        return own if self.base_folder is None or own.exists() else self.base_folder / name
+
+    def files(self) -> dict[str, str]:
+        """SHA-256 of every file by name, a base's as `package:name`; follows no link out of it."""
+        found: dict[str, str] = {}
+        for prefix, folder in (("", self.folder), (f"{self.base}:", self.base_folder)):
+            for path in sorted(folder.rglob("*")) if folder not in (None, Path()) else ():
+                if "__pycache__" in path.parts or path.is_dir():
+                    continue
+                content = path.read_bytes() if not path.is_symlink() else b"link"
+                name = prefix + path.relative_to(cast("Path", folder)).as_posix()
+                found[name] = hashlib.sha256(content).hexdigest()
+        return found
 
     def manifest_sha256(self) -> str:
-        """Hash of identity and every file of the folder; follows no link out of it."""
+        """Hash over identity and `files`: two tasks with one hash are one environment."""
         digest = hashlib.sha256(self.identity.encode())
-        for path in sorted(self.folder.rglob("*")) if self.folder != Path() else ():
-            if "__pycache__" in path.parts or path.is_dir():
-                continue
-            name = path.relative_to(self.folder).as_posix()
-            content = path.read_bytes() if not path.is_symlink() else b"link"
-            digest.update(name.encode() + b"\0" + hashlib.sha256(content).digest())
+        for name, sha256 in self.files().items():
+            digest.update(name.encode() + b"\0" + bytes.fromhex(sha256))
         return digest.hexdigest()
 
     def simulation(self, model: MjModel, station_seed: int) -> Simulation:
@@ -141,14 +155,15 @@ class Task(msgspec.Struct, frozen=True):
         Raises:
             TaskError: There are none.
         """
-        path = self.folder / "simulation.py"
+        path = self.path("simulation.py")
         try:
             content = path.read_bytes()
         except OSError as error:
             raise TaskError(f"{path}: {error}; a simulated task needs it") from None
         module = ModuleType(f"enpire_task_{self.spec.name}")
         module.__file__ = str(path)
-        # SAFETY: compiled from what the manifest hashes, never from a cache beside it.
+        # SAFETY: compiled from what the manifest hashes, never from a cache beside it; a base's
+        # modules are imported like the station's own.
         exec(compile(content, str(path), "exec"), module.__dict__)  # noqa: S102
         return cast("Simulation", module.Simulation(model, station_seed))
 
@@ -169,14 +184,23 @@ def load_task(name: str, options: dict[str, float | int | str | bool] | None = N
         return gym_task(name, options or {})
     if options:
         raise TaskError(f"{name}: task options are for gym: tasks, got {', '.join(options)}")
-    if "/" in name:
-        return read_task(Path(name))
+    return read_task(find_folder(name))
+
+
+def find_folder(name: str) -> Path:
+    """Folder of a task by name or path, whatever it holds.
+
+    Raises:
+        TaskError: There is no such task.
+    """
     known = task_folders()
+    if "/" in name and Path(name).is_dir():
+        return Path(name)
     if name not in known:
         raise TaskError(
             f"unknown task {name!r}; known are {', '.join(sorted(known))}, and gym:<registered id>"
         )
-    return read_task(known[name])
+    return known[name]
 
 
 def folder_name(task: str) -> str:
@@ -200,19 +224,51 @@ def read_task(folder: Path) -> Task:
     Raises:
         TaskError: With file and key.
     """
-    path = folder / "task.toml"
-    try:
-        content = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise TaskError(f"{path}: missing; a task folder has one") from None
-    except tomllib.TOMLDecodeError as error:
-        raise TaskError(f"{path}: {error}") from None
+    content = task_tables(folder)
     try:
         spec = _Reader(content).spec()
     except (KeyError, TypeError, ValueError) as error:
         detail = f"missing key {error}" if isinstance(error, KeyError) else str(error)
-        raise TaskError(f"{path}: {detail}") from None
-    return Task(folder.resolve(), spec)
+        raise TaskError(f"{folder / 'task.toml'}: {detail}") from None
+    base = str(content.get("base", ""))
+    return Task(folder.resolve(), spec, base=base, base_folder=_package(base) if base else None)
+
+
+def task_tables(folder: Path) -> dict[str, Any]:
+    """What `task.toml` of a folder says; of a variant, laid key by key over its base's.
+
+    Raises:
+        TaskError: With file and key.
+    """
+    path = folder / "task.toml"
+    try:
+        own = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise TaskError(f"{path}: missing; a task folder has one") from None
+    except tomllib.TOMLDecodeError as error:
+        raise TaskError(f"{path}: {error}") from None
+    if "base" not in own:
+        return own
+    base = _package(own["base"])
+    if base is None:
+        raise TaskError(f"{path}: base: {own['base']!r} is no package with a task.toml")
+    tables = task_tables(base)
+    if "base" in tables:
+        raise TaskError(f"{path}: base: {own['base']!r} varies another task; name that one")
+    for key, value in own.items():
+        both = isinstance(value, dict) and isinstance(tables.get(key), dict)
+        tables[key] = {**tables[key], **value} if both else value
+    return tables
+
+
+def _package(name: object) -> Path | None:
+    """Folder of an importable package that is a task, None where there is none."""
+    try:
+        spec = importlib.util.find_spec(name) if isinstance(name, str) else None
+    except (ImportError, ValueError):
+        return None
+    places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
+    return next((place.resolve() for place in places if (place / "task.toml").exists()), None)
 
 
 class _Reader:
@@ -253,6 +309,8 @@ class _Reader:
         success = content.get("success", {})
         if not isinstance(content["name"], str):
             raise TypeError(f"name: must be a word, got {content['name']!r}")
+        if not content["name"].replace("-", "_").isidentifier():
+            raise ValueError(f"name: must be letters, digits, - and _, got {content['name']!r}")
         return TaskSpec(
             name=content["name"],
             description=str(content.get("description", "")),

@@ -149,6 +149,20 @@ class Signed(Frozen):
     key: bytes
 
 
+class EnvironmentManifest(Frozen):
+    """A task as a person published it: batches on anything else are void.
+
+    Attributes:
+        manifest_sha256: Hash over `files`, as it stands in ledger records.
+        files: SHA-256 of each file by name.
+    """
+
+    task: str
+    manifest_sha256: str
+    files: dict[str, str]
+    published_wall_s: float
+
+
 class MotionGrant(Frozen):
     """The right of one station to move in the present mode, for minutes.
 

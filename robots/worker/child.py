@@ -58,6 +58,7 @@ class Plan(NamedTuple):
             only method.
         readable: path prefixes that the code may read.
         writable: path prefixes that it may write.
+        permitted: packages of ours that it may import.
     """
 
     channel: int
@@ -70,14 +71,20 @@ class Plan(NamedTuple):
     methods: list[str]
     readable: list[str]
     writable: list[str]
+    permitted: list[str]
 
 
 class Recorder:
     """An audit hook that notes what the code tried beyond what it may."""
 
-    def __init__(self, readable: list[str], writable: list[str]) -> None:
+    def __init__(self, readable: list[str], writable: list[str], permitted: list[str]) -> None:
         self._readable = tuple(os.path.join(prefix, "") for prefix in readable)
         self._writable = tuple(os.path.join(prefix, "") for prefix in writable)
+        self._permitted = {*_PERMITTED_MODULES}
+        for package in permitted:
+            parts = package.split(".")
+            self._permitted.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
+        self._below = tuple(f"{package}." for package in permitted)
         self._seen: dict[str, None] = {}
 
     def __call__(self, event: str, details: tuple[Any, ...]) -> None:
@@ -86,7 +93,8 @@ class Recorder:
             self._note_path(event, details)
         elif event == "import":
             name = str(details[0])
-            if name.partition(".")[0] in _FORBIDDEN_MODULES and name not in _PERMITTED_MODULES:
+            known = name in self._permitted or name.startswith(self._below)
+            if name.partition(".")[0] in _FORBIDDEN_MODULES and not known:
                 self._note(f"blocked: import {name}")
         elif event in _ACT_EVENTS:
             shown = ", ".join(
@@ -160,7 +168,7 @@ def serve(plan: Plan) -> None:
     quick = _load("enpire_quick", plan.quick)
     codec = protocol.Codec(protocol.Request)
     channel = Channel(plan.channel, protocol.HEADER.size, protocol.FRAME_LIMIT_BYTES)
-    recorder = Recorder(plan.readable, plan.writable)
+    recorder = Recorder(plan.readable, plan.writable, plan.permitted)
     sys.addaudithook(recorder)
     sys.path.insert(0, plan.folder)
     served: dict[str, Callable[..., Any]] = {}

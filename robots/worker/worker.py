@@ -136,6 +136,7 @@ class Worker:
         *,
         knobs: Mapping[str, policy.Knob] | None = None,
         files: Sequence[Path] = (),
+        packages: Mapping[str, Path] | None = None,
         limits: Limits | None = None,
         sandboxed: bool = True,
         nice: int = 5,
@@ -149,6 +150,7 @@ class Worker:
             source: the recipe's folder, seen as ``/recipe``; or the file to load alone.
             knobs: a policy's knobs.
             files: more files to show beside it.
+            packages: folders whose modules it may import, by their dotted names.
             limits: caps, `worker_limits` by default.
             sandboxed: False for no walls (``--unsandboxed``).
             nice: added niceness, so that the control thread comes first.
@@ -164,14 +166,27 @@ class Worker:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
             spec = SandboxSpec(
-                mounts=(*python.mounts, *_own_files(), *_recipe(source, files)),
+                mounts=(
+                    *python.mounts,
+                    *_own_files(),
+                    *_recipe(source, files),
+                    *_packages(packages or {}),
+                ),
                 environment=_ENVIRONMENT,
                 limits=limits or worker_limits(),
                 keep_fds=(theirs.fileno(),),
                 nice=nice,
                 syscalls=SyscallFilter.WORKER,
             )
-            argv = _arguments(spec, python, entry, served, theirs.fileno(), sandboxed=sandboxed)
+            argv = _arguments(
+                spec,
+                python,
+                entry,
+                served,
+                theirs.fileno(),
+                permitted=list(packages or {}),
+                sandboxed=sandboxed,
+            )
             try:
                 sandbox = start(spec, argv, sandboxed=sandboxed)
             except SandboxError:
@@ -335,6 +350,15 @@ def _recipe(source: Path, files: Sequence[Path]) -> Sequence[Mount]:
     return [Bind(file, f"{RECIPE}/{file.name}") for file in (source, *files)]
 
 
+def _packages(packages: Mapping[str, Path]) -> Sequence[Mount]:
+    # SAFETY: sources alone, so that what runs is what a manifest hashes and no cache beside it.
+    return [
+        Bind(file, f"{_HOME}/lib/{name.replace('.', '/')}/{file.name}")
+        for name, folder in packages.items()
+        for file in sorted(folder.glob("*.py"))
+    ]
+
+
 def _arguments(
     spec: SandboxSpec,
     python: PythonInside,
@@ -342,6 +366,7 @@ def _arguments(
     served: _Served,
     channel: int,
     *,
+    permitted: list[str],
     sandboxed: bool,
 ) -> list[str]:
     """The program that the sandbox runs; without walls, with the host's paths."""
@@ -367,6 +392,7 @@ def _arguments(
             str(Path(at(entry)).parent),
         ],
         writable=["/tmp", "/dev/shm", "/dev/null"],  # noqa: S108 - inside.
+        permitted=permitted,
     )
     flags = ["-P", "-s", "-S", "-B", "-u"]
     return [python.executable, *flags, at(f"{_HOME}/child.py"), json.dumps(plan._asdict())]

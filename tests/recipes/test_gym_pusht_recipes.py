@@ -12,14 +12,15 @@ import pytest
 pytest.importorskip("gym_pusht", reason="the `pusht` extra is not installed")
 
 from agents.search import operators, primitives
-from enpire_tui.provision import baseline_of, recipes_folder
+from enpire_tui.provision import baseline_of
+from recipes import shipped
 from robots.drivers.base import load_driver
 from robots.station import archive
 from robots.station.scoring import Scorer
 from robots.station.tasks import load_task
 
 TASK = "gym:gym_pusht/PushT-v0"
-FOLDER = recipes_folder(TASK)
+FOLDER = shipped.folder_of(TASK, "baseline").parent
 SOURCE = (FOLDER / "baseline" / "policy.py").read_text()
 RECIPE = (FOLDER / "baseline" / "recipe.toml").read_text()
 ALL = primitives.load()

@@ -7,7 +7,6 @@ image, origin mid-table), metres and radians.
 
 import importlib
 import math
-import tomllib
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from shapely import affinity
-from shapely.geometry import Polygon
+from shapely.geometry import Point, Polygon
+
+from robots.station.tasks import task_tables
 
 # MuJoCo ships no type information.
 mujoco: Any = importlib.import_module("mujoco")
@@ -51,7 +52,13 @@ def wrap(angle_rad: float) -> float:
 
 
 class Simulation:
-    """Randomisation, sensing, acting and auditing of one simulated Push-T station."""
+    """Randomisation, sensing, acting and auditing of one simulated Push-T station.
+
+    Attributes:
+        FOLDER: whose `task.toml` it reads; a variant of the task names its own.
+    """
+
+    FOLDER = Path(__file__).parent
 
     def __init__(self, model: MjModel, station_seed: int) -> None:
         """Makes the station's own draw, which stays fixed for its life, and applies it to `model`.
@@ -60,12 +67,14 @@ class Simulation:
             model: the compiled `scene.xml`; changed in place.
             station_seed: names the unit; equal seeds give equal stations.
         """
-        task = tomllib.loads(Path(__file__).with_name("task.toml").read_text(encoding="utf-8"))
+        task = task_tables(self.FOLDER)
         self._draws: dict[str, Any] = task["randomisation"]
         self._reset: dict[str, Any] = task["reset"]
         self._success: dict[str, Any] = task["success"]
+        self._tags: dict[str, float] = task["failure_tags"]
         limits = task["limits"]["object_workspace_m"]
-        self._object_low, self._object_high = limits["low"], limits["high"]
+        self._object_low: list[float] = limits["low"]
+        self._object_high: list[float] = limits["high"]
         rng = np.random.default_rng(station_seed)
         draws = self._draws
         self._servo_gain = _uniform(rng, draws["servo_gain_station"])
@@ -243,17 +252,17 @@ class Simulation:
     def failure_tags(self, history: Sequence[Observation]) -> list[str]:
         """Names how a failed episode ended, from sensors: evidence that steers an agent.
 
-        Tags: `far` (over 25 mm), `orientation` (over 10 degrees), `near_miss` (overlap of at least
-        0.75), `border` (block near the table's edge), `stalled` (parked for the last 3 s),
-        `timeout` (still busy at the end).
+        Tags: `far`, `orientation` and `near_miss` (as `task.toml` bounds them), `border` (block
+        near the table's edge), `stalled` (parked for the last 3 s), `timeout` (still busy at the
+        end).
         """
         found = self.evidence(history)
         tags: list[str] = []
-        if found["iou_estimate"] >= 0.75:
+        if found["iou_estimate"] >= self._tags["near_miss_iou"]:
             tags.append("near_miss")
-        if found["position_error_m"] > 0.025:
+        if found["position_error_m"] > self._tags["far_m"]:
             tags.append("far")
-        if found["yaw_error_rad"] > math.radians(10.0):
+        if found["yaw_error_rad"] > self._tags["orientation_rad"]:
             tags.append("orientation")
         pose = history[-1]["object_pose"]
         room = min(
@@ -267,12 +276,77 @@ class Simulation:
         tags.append("stalled" if still else "timeout")
         return tags
 
+    def snapshot(self, model: MjModel, data: MjData, rng: np.random.Generator, kind: str) -> None:
+        """Puts the scene into a drawn state on which the verifier is to be scored.
+
+        Args:
+            model: the scene.
+            data: changed in place.
+            rng: of the draw.
+            kind: `positive`, `near_miss`, or `negative`: block anywhere, the goal often empty; in
+                every other one it nearly lies there and the tool stands in the view, touching it.
+        """
+        in_view = kind == "negative" and bool(rng.random() < 0.5)
+        pose = self.draw_pose(rng, "near_miss" if in_view else kind)
+        tool = _tool_beside(pose, rng) if in_view else self._tool_away(pose, rng)
+        mujoco.mj_resetData(model, data)
+        data.qpos[self._joints] = (*pose, 0.0)
+        data.qpos[self._tool] = data.ctrl[:] = tool
+        self._history.clear()
+        mujoco.mj_forward(model, data)
+
+    def draw_pose(self, rng: np.random.Generator, kind: str) -> tuple[float, float, float]:
+        """Pose of the block in a snapshot: overlaps are drawn evenly, each from any direction.
+
+        A near miss keeps 0.02 from the criterion: nearer, the camera's precision decides.
+        """
+        if kind == "positive":
+            return _with_overlap(rng, self._success["iou_above"], 1.0)
+        if kind == "near_miss":
+            return _with_overlap(rng, 0.80, 0.93)
+        while True:
+            place = rng.uniform(self._object_low, self._object_high)
+            pose = (float(place[0]), float(place[1]), float(rng.uniform(-math.pi, math.pi)))
+            if overlap(*pose) < 0.80:
+                return pose
+
+    def _tool_away(self, pose: tuple[float, float, float], rng: np.random.Generator) -> Array:
+        """A place of the tool at which the verifier may look, and where it touches nothing."""
+        block = _outline(*pose).buffer(0.02)
+        while True:
+            tool = rng.uniform((-0.35, -0.25), (0.35, 0.25))
+            away = math.hypot(tool[0] - GOAL_POSE[0], tool[1] - GOAL_POSE[1])
+            if away > self._success["retract_distance_m"] and not block.contains(Point(tool)):
+                return tool
+
 
 def overlap(x_m: float, y_m: float, yaw_rad: float) -> float:
     """Intersection over union of the block's outline at this pose and at the goal, 0 to 1."""
     block = _outline(x_m, y_m, yaw_rad)
     shared = float(block.intersection(_GOAL_OUTLINE).area)
     return shared / (2.0 * float(_GOAL_OUTLINE.area) - shared)
+
+
+def _with_overlap(rng: np.random.Generator, low: float, high: float) -> tuple[float, float, float]:
+    """A pose whose overlap is drawn evenly from `low` to `high`, off the goal in any direction."""
+    wanted = float(rng.uniform(low, high))
+    # At 53 mm, the mean distance of the block's feet, turning and sliding count alike.
+    way = rng.standard_normal(3) * (1.0, 1.0, 1.0 / 0.053)
+    way /= np.linalg.norm(way * (1.0, 1.0, 0.053))
+    near, far = 0.0, 0.08
+    for _ in range(24):
+        middle = 0.5 * (near + far)
+        x, y, yaw = (float(value) for value in np.array(GOAL_POSE) + middle * way)
+        near, far = (middle, far) if overlap(x, y, yaw) > wanted else (near, middle)
+    x, y, yaw = (float(value) for value in np.array(GOAL_POSE) + near * way)
+    return x, y, yaw
+
+
+def _tool_beside(pose: tuple[float, float, float], rng: np.random.Generator) -> Array:
+    """A place of the tool that touches the block."""
+    around = _outline(*pose).buffer(0.0102).exterior
+    point = around.interpolate(float(rng.random()), normalized=True)
+    return np.array([point.x, point.y])
 
 
 def _outline(x_m: float, y_m: float, yaw_rad: float) -> Polygon:

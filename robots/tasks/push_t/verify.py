@@ -44,15 +44,20 @@ def verify(
         `success` (bool) and `iou` (0 to 1; 0 where no whole block is seen near the goal).
     """
     del proprioception
-    image = images["top"]
-    if image.shape != (480, 640, 3) or image.dtype != np.uint8:
-        raise ValueError(f"`top` must be uint8 (480, 640, 3), received {image.dtype} {image.shape}")
-    to_table = calibrate(image)
-    pose = None if to_table is None else locate(image, to_table)
+    pose = seen(images)
     if pose is None:
         return {"success": False, "iou": 0.0}
     iou = overlap(pose)
     return {"success": iou > ACCEPT_IOU, "iou": iou}
+
+
+def seen(images: dict[str, NDArray[np.uint8]]) -> tuple[float, float, float] | None:
+    """Pose (x_m, y_m, yaw_rad) of the block near the goal; None where no whole block is seen."""
+    image = images["top"]
+    if image.shape != (480, 640, 3) or image.dtype != np.uint8:
+        raise ValueError(f"`top` must be uint8 (480, 640, 3), received {image.dtype} {image.shape}")
+    to_table = calibrate(image)
+    return None if to_table is None else locate(image, to_table)
 
 
 def calibrate(image: NDArray[np.uint8]) -> Array | None:
@@ -74,7 +79,7 @@ def calibrate(image: NDArray[np.uint8]) -> Array | None:
 
 
 def locate(image: NDArray[np.uint8], to_table: Array) -> tuple[float, float, float] | None:
-    """Pose (x_m, y_m, yaw_rad) of the block near the goal; None where no whole block is seen."""
+    """Pose (x_m, y_m, yaw_rad) of the block near the goal by its mask's moments, or None."""
     to_pixel = np.linalg.inv(to_table)
     centre = to_pixel @ np.array([GOAL_POSE[0], GOAL_POSE[1], 1.0])
     edge = to_pixel @ np.array([GOAL_POSE[0] + _WINDOW_M, GOAL_POSE[1], 1.0])
