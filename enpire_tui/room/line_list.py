@@ -27,15 +27,13 @@ from rich.style import Style
 from textual import events
 from textual.app import App
 from textual.binding import BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from enpire_tui.room.text import ELLIPSIS, Line, clean
+from enpire_tui.room.text import ELLIPSIS, FAR, Line, changed_cells, clean
 from enpire_tui.room.tones import Palette
-
-FAR = 2**31
 
 
 class Rows(Protocol):
@@ -208,8 +206,14 @@ class LineList(ScrollView, can_focus=True):
         for y in range(self.size.height):
             index = first + y
             line = self._rows.line(index, width) if index < len(self._rows) else ()
-            if self._painted.get(index) != self._marked(index, line):
+            marked, painted = self._marked(index, line), self._painted.get(index)
+            if painted is None:
                 self.refresh_line(index)
+            elif painted != marked:
+                # Only the cells that differ go to the terminal, which may be a slow link away.
+                start, end = changed_cells(painted, marked)
+                start = min(start, width - 1)
+                self.refresh(Region(start, y, max(1, min(end, width) - start), 1))
 
     def _marked(self, index: int, line: Line) -> Line:
         """The line as it is remembered: the cursor's row reads differently."""

@@ -24,6 +24,8 @@ _CONTROLS = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb]"
 )
 ELLIPSIS = "…"
+FAR = 2**31
+"""Beyond any row and any cell."""
 
 
 def clean(text: str) -> str:
@@ -82,3 +84,29 @@ def _wrap_one(text: str, width: int) -> Iterable[str]:
 def width_of(line: Line) -> int:
     """Cells of a line."""
     return sum(cell_len(text) for text, _ in line)
+
+
+def changed_cells(before: Line, after: Line) -> tuple[int, int]:
+    """First cell in which two lines differ, and one behind the last; a mark differs everywhere."""
+    longest = max(width_of(before), width_of(after))
+    if [each for each in before if not each[0]] != [each for each in after if not each[0]]:
+        return 0, FAR
+    old, new = _cells(before), _cells(after)
+    start = _alike(old, new)
+    if width_of(before) != width_of(after):
+        return start, longest
+    return start, max(start, longest - _alike(old[::-1], new[::-1]))
+
+
+def _cells(line: Line) -> list[Span]:
+    return [(char, tone) for text, tone in line for char in clean(text)]
+
+
+def _alike(one: list[Span], other: list[Span]) -> int:
+    """Cells that two lines have in common at their beginning."""
+    width = 0
+    for left, right in zip(one, other, strict=False):
+        if left != right:
+            break
+        width += cell_len(left[0])
+    return width

@@ -3,6 +3,7 @@
 import time
 
 from textual.app import App, ComposeResult
+from textual.geometry import Region
 
 from enpire_tui.room import themes
 from enpire_tui.room.line_list import FixedRows, LineList
@@ -37,15 +38,18 @@ async def test_only_rows_whose_text_changed_are_repainted():
     async with app.run_test(size=(40, 10)) as pilot:
         app.shown.show(rows(names(100)))
         await pilot.pause()
-        asked: list[int] = []
-        refresh = app.shown.refresh_line
-        app.shown.refresh_line = lambda y: (asked.append(y), refresh(y))
+        asked: list[Region] = []
+        refresh = app.shown.refresh
+        app.shown.refresh = lambda *regions: (asked.extend(regions), refresh(*regions))
         app.shown.show(rows(names(100)))
         assert asked == []
         app.shown.show(rows(names(100), k4="new", k50="not on the screen"))
-        assert asked == [4]
+        assert [region.y for region in asked] == [4]
         await pilot.pause()
         assert app.shown.render_line(4).text.startswith("new")
+        asked.clear()
+        app.shown.show(rows(names(100), k4="net", k50="not on the screen"))
+        assert asked == [Region(2, 4, 1, 1)], "only the cell that differs"
 
 
 async def test_the_cursor_stays_with_its_row_wherever_that_goes():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from enpire_tui.room.text import clean, cut, fit, wrap
+from enpire_tui.room.text import FAR, changed_cells, clean, cut, fit, wrap
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,22 @@ def test_wrapped_lines_are_never_too_wide_and_lose_nothing():
     assert max(map(len, lines)) <= 10
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
     assert wrap("", 5) == [""]
+
+
+PLAIN = (("state ", "dim"), ("5/10", "bold"), (" s1", ""))
+
+
+@pytest.mark.parametrize(
+    ("after", "cells"),
+    [
+        ((("state ", "dim"), ("6/10", "bold"), (" s1", "")), (6, 7)),
+        ((("state ", "dim"), ("5/10", "good"), (" s1", "")), (6, 10)),
+        ((("state ", "dim"), ("10/10", "bold"), (" s1", "")), (6, 14)),
+        ((("state 5/10 s1", "dim"),), (6, 13)),
+        ((("state ", "dim"), ("5/10", "bold"), (" s\uff12", "")), (12, 14)),
+        ((*PLAIN, ("", "cursor")), (0, FAR)),
+        (PLAIN, (13, 13)),
+    ],
+)
+def test_only_the_cells_that_differ_are_named(after, cells):
+    assert changed_cells(PLAIN, after) == cells
