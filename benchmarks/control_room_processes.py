@@ -1,8 +1,8 @@
 """The processes that `benchmarks.control_room` measures, one function each.
 
 `python -m benchmarks.control_room_processes ROLE HOME [REPORT]`. `fleet` stands for 64 stations and
-their supervisor over the real wire; `room` is the control room on it and `table` the same rows in
-Textual's DataTable. What is measured from inside goes to REPORT when the process is told to end
+their supervisor over the real wire; `room` is the control room on it, `table` the same rows in
+Textual's DataTable, `session` a long session folded as fast as it goes. What is measured from inside goes to REPORT when the process is told to end
 (SIGTERM).
 """
 
@@ -24,7 +24,8 @@ from robots.wire.endpoints import telemetry_endpoint
 from robots.wire.journal import MemoryJournal
 from robots.wire.keys import load_keypair
 from robots.wire.reception import Peer, Refused
-from robots.wire.records import Episode, Mode, Outcome, Purpose, RecipeArchive
+from robots.wire.records import Counts, Episode, Mode, Outcome, Purpose, RecipeArchive
+from robots.wire.rows import Row
 from robots.wire.telemetry import StationTelemetry, TelemetryPublisher
 from robots.wire.transport import ZmqTransport
 
@@ -33,6 +34,7 @@ RATE_HZ = 10.0
 EPISODE_S = 2.0
 GROUPS = 10  # Stations take turns within a period, as 64 machines would.
 WATCH_S = 0.005
+SESSION_MOMENTS, SESSION_BATCHES, BATCH_ROWS = 20, 60, 12
 RECIPE = RecipeArchive(files={"recipe.toml": b'regime = "heuristic"\n'}, sha256="0" * 64)
 
 
@@ -261,6 +263,60 @@ def table(home: Path, report: Path) -> None:
     TableApp().run()
 
 
+def session(home: Path, report: Path) -> None:
+    """A long session, as fast as it folds: what it holds in memory, at twenty moments."""
+    from enpire_tui.room.moment import Moment
+    from enpire_tui.room.state import RoomState
+    from enpire_tui.room.views import fleet as views
+
+    state = RoomState(read_spec(home))
+    held: list[int] = []
+    for moment in range(SESSION_MOMENTS):
+        for number in range(moment * SESSION_BATCHES, (moment + 1) * SESSION_BATCHES):
+            for name in state.stations:
+                for seq, event in enumerate(batch(name, number), 1 + number * BATCH_ROWS):
+                    at_s = seq * EPISODE_S / 2
+                    state.apply(name, Row(seq, at_s, type(event).__name__, event))
+            views.rows(Moment(state, {}, at_s, ""), 160)
+        held.append(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize())
+    told = {"rows": state.version, "session_s": at_s, "resident_bytes": held}
+    report.write_text(json.dumps(told))
+
+
+def batch(station: str, number: int) -> tuple[ev.AnyEvent, ...]:
+    """A batch of five episodes as a station's journal tells it."""
+    name = f"r/i{number}/screen/{station}"
+    accepted = ev.BatchAccepted(
+        batch_id=name,
+        purpose=Purpose.EVALUATE,
+        commit=f"{number:040x}",
+        idea_id=f"i{number}",
+        recipe=RECIPE,
+        episodes=5,
+        seeds=None,
+        stop_at_failure=False,
+        record=False,
+        requested_by="supervisor",
+    )
+    episodes: list[ev.AnyEvent] = []
+    for index in range(5):
+        episode = Episode(index=index, outcome=Outcome.SUCCESS, reason="verified", robot_s=12.0)
+        episodes.append(ev.EpisodeStarted(batch_id=name, index=index, number=0))
+        episodes.append(ev.EpisodeFinished(batch_id=name, episode=episode))
+    finished = ev.BatchFinished(
+        batch_id=name,
+        purpose=Purpose.EVALUATE,
+        commit=accepted.commit,
+        idea_id=accepted.idea_id,
+        counts=Counts(success=5),
+        void=False,
+        void_reason="",
+        seconds=10.0,
+        ledger_sha256=f"{number:064x}",
+    )
+    return accepted, *episodes, finished
+
+
 def main() -> None:
     role, home = sys.argv[1], Path(sys.argv[2])
     match role:
@@ -268,6 +324,8 @@ def main() -> None:
             asyncio.run(fleet(home))
         case "room":
             room(home, Path(sys.argv[3]))
+        case "session":
+            session(home, Path(sys.argv[3]))
         case _:
             table(home, Path(sys.argv[3]))
 
