@@ -75,7 +75,7 @@ class Studio:
         named = [each.name for each in task.spec.cameras]
         # A scene without a camera is seen from where MuJoCo's own viewer would begin.
         self._name, self._camera = (named[0], named[0]) if named else ("free", -1)
-        self._model = mujoco.MjModel.from_xml_path(str(task.folder / "scene.xml"))
+        self._model = mujoco.MjModel.from_xml_path(str(task.path("scene.xml")))
         self._data = mujoco.MjData(self._model)
         self._renderer = mujoco.Renderer(self._model, HEIGHT, WIDTH)
 

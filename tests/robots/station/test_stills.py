@@ -55,8 +55,9 @@ def test_looking_changes_no_episode(make_rig, watched):
     assert len(looker.pictures) > 1, "the scene was never seen to move"
 
 
-def test_a_picture_shows_where_things_are():
-    studio = Studio(load_task("push_t"))
+@pytest.mark.parametrize("task", ["push_t", "push_t_simple"])
+def test_a_picture_shows_where_things_are(task):
+    studio = Studio(load_task(task))
     positions = np.zeros(studio.size)
     here = studio.draw(positions)
     positions[:3] = 0.1
