@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from robots.station.tasks import task_tables
 from robots.tasks.pin_insertion.arm import joints_of
+from robots.tasks.pin_insertion.scenes import GRASP_M, KNOB_M, PITCH_M, draw
 
 # MuJoCo ships no type information.
 mujoco: Any = importlib.import_module("mujoco")
@@ -26,12 +27,7 @@ MjData = Any
 Array = NDArray[np.float64]
 Observation = dict[str, Array]
 
-PITCH_M = 0.012
-"""Between the middles of two holes."""
-GRASP_M = 0.045
-"""From the pin's tip to the middle of its knob, where it is held."""
-KNOB_M = 0.010
-HELD_M = (0.0085, 0.0115)
+HELD_M = (KNOB_M - 0.0015, KNOB_M + 0.0015)
 """Gap between pads that hold the knob."""
 _START: Array = np.array([0.0, 0.1, 0.095, 0.026])
 
@@ -248,6 +244,26 @@ class Simulation:
             and self._opening(data) < HELD_M[1]
         )
         return {"depth_m": depth, "away_m": away, "tilt_rad": tilt, "success": float(done)}
+
+    def snapshot(self, model: MjModel, data: MjData, rng: np.random.Generator, kind: str) -> None:
+        """Puts the scene into a drawn state on which the verifier is to be scored.
+
+        Args:
+            model: the scene.
+            data: changed in place.
+            rng: of the draw.
+            kind: `positive`, `near_miss`, or `negative`.
+        """
+        scene = draw(rng, kind, hole_at(self._target))
+        mujoco.mj_resetData(model, data)
+        self._pose(data, scene.hand)
+        data.ctrl[:6] = joints_of(scene.hand[:3] - [0.0, 0.0, scene.press_m], self._tilt)
+        if scene.held:
+            data.ctrl[6] = 0.002
+        data.qpos[self._pin : self._pin + 7] = scene.pin
+        self._history.clear()
+        mujoco.mj_step(model, data, nstep=100)
+        mujoco.mj_forward(model, data)
 
     def reset_reached(self, observation: Observation, target: Array) -> bool:
         """Post-condition of a reset, from sensors: the hand hovers where it shall and has the pin."""
