@@ -47,7 +47,7 @@ class Policy:
     def look(self):
         """Where the hand must be for the pin to be over the hole (2,)."""
         yield from self.hold(1)
-        return self.hole[:2]
+        return self.hole[:2] + np.array([self.knobs["offset_x"], self.knobs["offset_y"]])
 
     def touched(self):
         """Whether the pin stands on something."""

@@ -5,7 +5,9 @@ A solution in closed form depends on the target alone, never on where the arm ca
 """
 
 import math
-from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 BASE_X_M, SHOULDER_Z_M = -0.40, 0.10
 UPPER_M = FOREARM_M = 0.25
@@ -14,7 +16,7 @@ HAND_M = 0.12
 
 
 def joints_of(
-    hand_m: Sequence[float], tilt_rad: tuple[float, float]
+    hand_m: NDArray[np.float64], tilt_rad: tuple[float, float]
 ) -> tuple[float, float, float, float, float, float]:
     """Angles of the six hinges at which the hand is at a place, its fingers pointing down.
 
@@ -33,13 +35,11 @@ def joints_of(
         -math.sin(roll),
         math.cos(pitch) * math.cos(roll),
     )
-    yaw = math.atan2(y, x - BASE_X_M)
-    for _ in range(3):
-        cos, sin = math.cos(yaw), math.sin(yaw)
-        wrist_x = x + HAND_M * (cos * ahead - sin * left) - BASE_X_M
-        wrist_y = y + HAND_M * (sin * ahead + cos * left)
-        yaw = math.atan2(wrist_y, wrist_x)
-    out, height = math.hypot(wrist_x, wrist_y), z + HAND_M * up - SHOULDER_Z_M
+    # The arm's plane stands beside the hand by as much as the hand leans sideways.
+    far = math.hypot(x - BASE_X_M, y)
+    yaw = math.atan2(y, x - BASE_X_M) + math.asin(HAND_M * left / far)
+    out = math.sqrt(far**2 - (HAND_M * left) ** 2) + HAND_M * ahead
+    height = z + HAND_M * up - SHOULDER_Z_M
     far = math.hypot(out, height)
     cosine = (UPPER_M**2 + far**2 - FOREARM_M**2) / (2.0 * UPPER_M * far)
     if cosine > 1.0:

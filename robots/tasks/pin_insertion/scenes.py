@@ -52,7 +52,9 @@ def draw(rng: np.random.Generator, kind: str, hole_m: Array) -> Scene:
     name = str(rng.choice(NEAR_MISSES))
     if name == "rim":
         turn = rng.uniform(0.0, math.tau)
-        return _held(rng, hole_m + np.array([0.0022 * math.cos(turn), 0.0022 * math.sin(turn), 0.0]))
+        return _held(
+            rng, hole_m + np.array([0.0022 * math.cos(turn), 0.0022 * math.sin(turn), 0.0])
+        )
     if name == "beside":
         corner = rng.choice((-0.5, 0.5), 2) * PITCH_M
         return _held(rng, hole_m + np.array([*corner, rng.uniform(0.0, 0.001)]))
@@ -64,7 +66,7 @@ def draw(rng: np.random.Generator, kind: str, hole_m: Array) -> Scene:
     if name == "pressed":
         return _held(rng, tip)._replace(press_m=float(rng.uniform(0.016, 0.024)))
     lifted = float(rng.choice((0.0, rng.uniform(0.0, 0.03))))
-    hand = np.array([*(tip + (0.0, 0.0, GRASP_M + lifted)), 0.022])
+    hand = np.array([tip[0], tip[1], tip[2] + GRASP_M + lifted, 0.022])
     return Scene(hand, _upright(tip), held=False)
 
 

@@ -65,7 +65,7 @@ class Simulation:
         for name in ("front", "side"):
             camera = model.camera(name).id
             model.cam_pos[camera] += rng.normal(0.0, draws["camera_position_station_sigma_m"], 3)
-            roll = float(rng.normal(0.0, draws["camera_roll_station_sigma_rad"]))
+            roll = draws["camera_roll_station_sigma_rad"] * float(rng.normal())
             turned = np.empty(4)
             about_view = np.array([math.cos(roll / 2.0), 0.0, 0.0, math.sin(roll / 2.0)])
             mujoco.mju_mulQuat(turned, model.cam_quat[camera], about_view)
@@ -77,7 +77,8 @@ class Simulation:
         self._pin_body = int(model.body("pin").id)
         self._hand = int(model.site("hand").id)
         self._shaft = [int(model.geom(name).id) for name in ("shaft", "knob")]
-        self._weight_n = np.array([0.0, 0.0, 9.81 * float(model.body("hand").subtreemass[0])])
+        hand_kg: float = model.body("hand").subtreemass[0]
+        self._weight_n = np.array([0.0, 0.0, 9.81 * hand_kg])
         self._solid = np.flatnonzero(model.geom_contype == 1)
         self._kp = model.actuator_gainprm[:6, 0].copy()
         self._kv = -model.actuator_biasprm[:6, 2].copy()
@@ -285,6 +286,7 @@ class Simulation:
         forces = [float(np.linalg.norm(frame["wrist_force_n"])) for frame in history]
         return {
             "depth_m": -float(tip[2]),
+            "most_depth_m": max(-float(frame["pin_tip_m"][2]) for frame in history),
             "lateral_m": float(np.hypot(*(tip - hole)[:2])),
             "opening_m": float(last[-1]["finger_opening_m"][0]),
             "force_n": float(np.mean(forces[-8:])),
@@ -304,7 +306,8 @@ class Simulation:
             tags.append("drop")
         if found["peak_force_n"] > self._success["force_below_n"]:
             tags.append("force")
-        depth = found["depth_m"]
+        # Where it came deepest: a policy that tries again may end on its way up.
+        depth = found["most_depth_m"]
         if depth > 0.003:
             tags.append("near_miss")
             if found["force_n"] > 5.0:

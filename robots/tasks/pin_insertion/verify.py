@@ -79,7 +79,9 @@ def see(image: NDArray[np.uint8]) -> Line | None:
         metre of height), and the heights of its upper and lower end (m).
     """
     if image.shape != (240, 320, 3) or image.dtype != np.uint8:
-        raise ValueError(f"images must be uint8 (240, 320, 3), received {image.dtype} {image.shape}")
+        raise ValueError(
+            f"images must be uint8 (240, 320, 3), received {image.dtype} {image.shape}"
+        )
     frame = calibrate(image)
     colours = image.astype(np.int16)
     red, green, blue = colours[..., 0], colours[..., 1], colours[..., 2]
