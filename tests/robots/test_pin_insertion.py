@@ -91,7 +91,7 @@ class Bench:
 
 
 def held(tip):
-    hand = np.array([*(np.array(tip) + (0.0, 0.0, GRASP_M)), 0.010])
+    hand = np.array([tip[0], tip[1], tip[2] + GRASP_M, 0.010])
     return Scene(hand, np.array([*tip, 1.0, 0.0, 0.0, 0.0]), held=True)
 
 
@@ -190,7 +190,7 @@ def test_the_reset_picks_from_the_feeder_and_pulls_a_deep_pin_out():
     bench.put(held((0.0, 0.0, -0.0145)))
     bench.limiter.relocate([0.0, 0.0, 0.0305, 0.004])
     presented = []
-    bench.simulation._present = lambda data: presented.append(data)
+    bench.simulation._present = presented.append
     assert bench.reset()
     assert not presented
 
@@ -250,7 +250,7 @@ def test_vision_height_and_force_can_each_refuse(bench):
     images, seen = bench.driver.camera(), bench.driver.observe()
     assert verify.verify(images, seen)["success"]
     hidden = {name: image.copy() for name, image in images.items()}
-    hidden["side"][160:184] = 200
+    hidden["side"][160:200] = 200
     dotless = images | {"front": np.full_like(images["front"], 200)}
     for changed in (hidden, dotless):
         assert not verify.verify(changed, seen)["success"]
