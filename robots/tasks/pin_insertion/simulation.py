@@ -1,0 +1,319 @@
+"""Pin insertion's trusted side: what the simulated station draws, senses, does and audits.
+
+Truth stays in this file: `observe` adds noise, bias and latency, and only `audit` and `fault` read
+the pin's real pose. Frame everywhere: origin at the middle of the box's upper face, x away from the
+arm, z up; metres, radians and newtons.
+"""
+
+import importlib
+import math
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robots.station.tasks import task_tables
+from robots.tasks.pin_insertion.arm import joints_of
+from robots.tasks.pin_insertion.scenes import GRASP_M, KNOB_M, PITCH_M, draw
+
+# MuJoCo ships no type information.
+mujoco: Any = importlib.import_module("mujoco")
+MjModel = Any
+MjData = Any
+
+Array = NDArray[np.float64]
+Observation = dict[str, Array]
+
+HELD_M = (KNOB_M - 0.0015, KNOB_M + 0.0015)
+"""Gap between pads that hold the knob."""
+_START: Array = np.array([0.0, 0.1, 0.095, 0.026])
+
+
+def hole_at(target: Array) -> Array:
+    """Middle (3,) of a hole's rim by its column and row."""
+    return np.array([(target[0] - 1.0) * PITCH_M, (target[1] - 1.0) * PITCH_M, 0.0])
+
+
+def _uniform(rng: np.random.Generator, bounds: Sequence[float]) -> float:
+    return float(rng.uniform(bounds[0], bounds[1]))
+
+
+class Simulation:
+    """Randomisation, sensing, acting and auditing of one simulated station."""
+
+    def __init__(self, model: MjModel, station_seed: int) -> None:
+        """Makes the station's own draw, which stays fixed for its life, and applies it to `model`.
+
+        Args:
+            model: the compiled `scene.xml`; changed in place.
+            station_seed: names the unit; equal seeds give equal stations.
+        """
+        task = task_tables(Path(__file__).parent)
+        draws = self._draws = task["randomisation"]
+        self._reset: dict[str, Any] = task["reset"]
+        self._success: dict[str, float] = task["success"]
+        self._limits: dict[str, Any] = task["limits"]
+        self._feeder: dict[str, Any] = task["fixtures"]["feeder"]
+        rng = np.random.default_rng(station_seed)
+        self._gain = _uniform(rng, draws["servo_gain_station"])
+        self._latency_station_s = _uniform(rng, draws["latency_station_s"])
+        self._latency_s = self._latency_station_s
+        self._tip_bias: Array = rng.normal(0.0, draws["tip_bias_station_sigma_m"], 3)
+        for name in ("front", "side"):
+            camera = model.camera(name).id
+            model.cam_pos[camera] += rng.normal(0.0, draws["camera_position_station_sigma_m"], 3)
+            roll = draws["camera_roll_station_sigma_rad"] * float(rng.normal())
+            turned = np.empty(4)
+            about_view = np.array([math.cos(roll / 2.0), 0.0, 0.0, math.sin(roll / 2.0)])
+            mujoco.mju_mulQuat(turned, model.cam_quat[camera], about_view)
+            model.cam_quat[camera] = turned
+        self._arm = slice(0, 6)
+        self._finger = int(model.joint("finger_a").qposadr[0])
+        self._pin = int(model.joint("pin").qposadr[0])
+        self._pin_dof = int(model.joint("pin").dofadr[0])
+        self._pin_body = int(model.body("pin").id)
+        self._hand = int(model.site("hand").id)
+        self._shaft = [int(model.geom(name).id) for name in ("shaft", "knob")]
+        hand_kg: float = model.body("hand").subtreemass[0]
+        self._weight_n = np.array([0.0, 0.0, 9.81 * hand_kg])
+        self._solid = np.flatnonzero(model.geom_contype == 1)
+        self._kp = model.actuator_gainprm[:6, 0].copy()
+        self._kv = -model.actuator_biasprm[:6, 2].copy()
+        self._target = np.array([1.0, 1.0])
+        self._hole_bias = np.zeros(3)
+        self._force_bias = np.zeros(3)
+        self._tilt = (0.0, 0.0)
+        self._history: deque[tuple[float, Array]] = deque(maxlen=8)
+
+    def place(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:
+        """Power-on: the open hand waits above the feeder, in whose nest a pin stands."""
+        del rng
+        mujoco.mj_resetData(model, data)
+        self._pose(data, _START)
+        self._present(data)
+        self._history.clear()
+        mujoco.mj_forward(model, data)
+
+    def home_action(self, model: MjModel, data: MjData) -> Array:
+        """Set-point at power-on: hand x, y, z and the gap between the pads."""
+        del model, data
+        return _START.copy()
+
+    def randomise(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:
+        """Draws what changes from episode to episode; moves nothing."""
+        del data
+        draws = self._draws
+        self._target = rng.integers(0, 3, 2).astype(np.float64)
+        self._hole_bias = rng.normal(0.0, draws["hole_bias_episode_sigma_m"], 3) * (1.0, 1.0, 0.2)
+        self._force_bias = rng.normal(0.0, draws["force_bias_episode_sigma_n"], 3)
+        most = draws["tilt_episode_rad"]
+        self._tilt = (_uniform(rng, (-most, most)), _uniform(rng, (-most, most)))
+        friction = _uniform(rng, draws["friction_episode"])
+        model.geom_friction[self._solid, 0] = friction
+        model.geom_friction[self._shaft, 0] = friction
+        gain = self._gain * _uniform(rng, draws["servo_gain_episode"])
+        model.actuator_gainprm[:6, 0] = self._kp * gain
+        model.actuator_biasprm[:6, 1] = -self._kp * gain
+        model.actuator_biasprm[:6, 2] = -self._kv * math.sqrt(gain)
+        self._latency_s = self._latency_station_s + _uniform(rng, draws["latency_episode_s"])
+        model.light_diffuse[:] = _uniform(rng, draws["lamp_episode"])
+        model.vis.headlight.ambient[:] = _uniform(rng, draws["ambient_episode"])
+
+    def reset_target(self, rng: np.random.Generator) -> Array:
+        """Where the hand shall hover with the pin (3,), in metres."""
+        reach = self._reset["lateral_m"]
+        offset = rng.uniform((-reach, -reach), (reach, reach))
+        height = GRASP_M + _uniform(rng, self._reset["height_m"])
+        return hole_at(self._target) + np.array([*offset, height])
+
+    def observe(self, model: MjModel, data: MjData, rng: np.random.Generator) -> Observation:
+        """Sensors at this policy step, as `task.toml` declares them, float64.
+
+        The feeder has sensors of its own: it is served here, once a policy step.
+        """
+        if self._feeder_called(data):
+            self._present(data)
+            mujoco.mj_forward(model, data)
+        draws = self._draws
+        now = float(data.time)
+        if self._history and now < self._history[-1][0]:
+            self._history.clear()
+        self._history.append((now, data.xpos[self._pin_body].copy()))
+        tip = self._delayed(now - self._latency_s) + self._tip_bias
+        hole = hole_at(self._target) + self._hole_bias
+        hand = data.site_xpos[self._hand]
+        return {
+            "hand_position_m": hand + rng.normal(0.0, draws["hand_noise_sigma_m"], 3),
+            "wrist_force_n": self._force(data)
+            + self._force_bias
+            + rng.normal(0.0, draws["force_noise_sigma_n"], 3),
+            "finger_opening_m": self._opening(data)
+            + rng.normal(0.0, draws["hand_noise_sigma_m"], 1),
+            "hole_position_m": hole + rng.normal(0.0, draws["hole_noise_sigma_m"], 3),
+            "pin_tip_m": tip + rng.normal(0.0, draws["tip_noise_sigma_m"], 3),
+            "target_hole": self._target.copy(),
+            "time_s": np.array([now]),
+        }
+
+    def _delayed(self, wanted_s: float) -> Array:
+        later_s, later = self._history[-1]
+        for earlier_s, earlier in reversed(self._history):
+            if earlier_s <= wanted_s:
+                span = later_s - earlier_s
+                part = (wanted_s - earlier_s) / span if span > 0.0 else 0.0
+                return earlier + part * (later - earlier)
+            later_s, later = earlier_s, earlier
+        return later
+
+    def _force(self, data: MjData) -> Array:
+        """Force on the hand from outside, hand frame, with the hand's own weight taken off."""
+        return self._weight_n - data.sensordata[:3]
+
+    def _opening(self, data: MjData) -> float:
+        return 2.0 * float(data.qpos[self._finger])
+
+    def apply(self, model: MjModel, data: MjData, action: Array) -> None:
+        """Writes the limited hand target (3,) and gap between the pads, in metres, to the servos."""
+        del model
+        data.ctrl[:6] = joints_of(action[:3], self._tilt)
+        data.ctrl[6] = 0.5 * action[3]
+
+    def _pose(self, data: MjData, action: Array) -> None:
+        """Puts the arm where a set-point would bring it."""
+        data.ctrl[:6] = data.qpos[self._arm] = joints_of(action[:3], self._tilt)
+        data.ctrl[6] = 0.5 * action[3]
+        data.qpos[self._finger : self._finger + 2] = 0.5 * action[3]
+
+    def _feeder_called(self, data: MjData) -> bool:
+        """Whether the open hand waits above the nest, and nothing stands in that."""
+        feeder = self._feeder
+        away = np.linalg.norm(data.site_xpos[self._hand] - feeder["position_m"])
+        if away > feeder["radius_m"] or self._opening(data) < feeder["opening_m"]:
+            return False
+        nest = np.array([feeder["position_m"][0], feeder["position_m"][1], -0.015])
+        upright = float(data.xmat[self._pin_body][8]) > 0.99
+        return not upright or float(np.linalg.norm(data.xpos[self._pin_body] - nest)) > 0.002
+
+    def _present(self, data: MjData) -> None:
+        x, y, _ = self._feeder["position_m"]
+        data.qpos[self._pin : self._pin + 7] = (x, y, -0.0149, 1.0, 0.0, 0.0, 0.0)
+        data.qvel[self._pin_dof : self._pin_dof + 6] = 0.0
+
+    def fault(self, model: MjModel, data: MjData) -> str:
+        """Names the task limit that is broken, or "": force, hand out of its box, pin dropped."""
+        del model
+        if float(np.linalg.norm(self._force(data))) > self._limits["force_n"]:
+            return "force"
+        hand = data.site_xpos[self._hand]
+        box = self._limits["hand_workspace_m"]
+        if bool(np.any(hand < box["low"]) or np.any(hand > box["high"])):
+            return "workspace"
+        return "" if self._slip(data) <= self._limits["grasp_m"] else "dropped"
+
+    def _slip(self, data: MjData) -> float:
+        """How far the knob's middle lies from the middle between the pads."""
+        knob = data.xpos[self._pin_body] + GRASP_M * data.xmat[self._pin_body].reshape(3, 3)[:, 2]
+        return float(np.linalg.norm(knob - data.site_xpos[self._hand]))
+
+    def retracted(self, observation: Observation) -> bool:
+        """Whether the verifier may look: the hand holds something, and presses on nothing hard."""
+        opening = float(observation["finger_opening_m"][0])
+        force = float(np.linalg.norm(observation["wrist_force_n"]))
+        return HELD_M[0] < opening < HELD_M[1] and force < self._success["force_below_n"]
+
+    def plausible(self, observation: Observation) -> bool:
+        """Whether the hand is low enough for a pin that it holds to be deep in a hole."""
+        return float(observation["hand_position_m"][2]) < GRASP_M - 0.007
+
+    def audit(self, model: MjModel, data: MjData) -> dict[str, float]:
+        """Privileged truth for the ledger: depth, tilt, distance from the hole, success."""
+        del model
+        tip = data.xpos[self._pin_body]
+        away = float(np.hypot(*(tip - hole_at(self._target))[:2]))
+        depth = -float(tip[2])
+        tilt = math.acos(min(1.0, float(data.xmat[self._pin_body][8])))
+        wanted = self._success
+        done = (
+            depth > wanted["depth_above_m"]
+            and away < 0.5 * PITCH_M
+            and tilt < wanted["upright_within_rad"]
+            and float(np.linalg.norm(self._force(data))) < wanted["force_below_n"]
+            and self._slip(data) < self._limits["grasp_m"]
+            and self._opening(data) < HELD_M[1]
+        )
+        return {"depth_m": depth, "away_m": away, "tilt_rad": tilt, "success": float(done)}
+
+    def snapshot(self, model: MjModel, data: MjData, rng: np.random.Generator, kind: str) -> None:
+        """Puts the scene into a drawn state on which the verifier is to be scored.
+
+        Args:
+            model: the scene.
+            data: changed in place.
+            rng: of the draw.
+            kind: `positive`, `near_miss`, or `negative`.
+        """
+        scene = draw(rng, kind, hole_at(self._target))
+        mujoco.mj_resetData(model, data)
+        self._pose(data, scene.hand)
+        data.ctrl[:6] = joints_of(scene.hand[:3] - [0.0, 0.0, scene.press_m], self._tilt)
+        if scene.held:
+            data.ctrl[6] = 0.002
+        data.qpos[self._pin : self._pin + 7] = scene.pin
+        self._history.clear()
+        mujoco.mj_step(model, data, nstep=100)
+        mujoco.mj_forward(model, data)
+
+    def reset_reached(self, observation: Observation, target: Array) -> bool:
+        """Post-condition of a reset, from sensors: the hand hovers where it shall and has the pin."""
+        within = self._reset["tolerance_m"]
+        hand, tip = observation["hand_position_m"], observation["pin_tip_m"]
+        held = HELD_M[0] < float(observation["finger_opening_m"][0]) < HELD_M[1]
+        below = np.linalg.norm(hand - tip - np.array([0.0, 0.0, GRASP_M]))
+        return held and bool(np.linalg.norm(hand - target) < within and below < within)
+
+    def evidence(self, history: Sequence[Observation]) -> dict[str, float]:
+        """Where an episode ended, from sensors alone: the mean of the last frames.
+
+        Args:
+            history: the episode's observations, oldest first.
+        """
+        last = list(history[-8:])
+        tip = np.mean([frame["pin_tip_m"] for frame in last], axis=0)
+        hole = np.mean([frame["hole_position_m"] for frame in last], axis=0)
+        forces = [float(np.linalg.norm(frame["wrist_force_n"])) for frame in history]
+        return {
+            "depth_m": -float(tip[2]),
+            "most_depth_m": max(-float(frame["pin_tip_m"][2]) for frame in history),
+            "lateral_m": float(np.hypot(*(tip - hole)[:2])),
+            "opening_m": float(last[-1]["finger_opening_m"][0]),
+            "force_n": float(np.mean(forces[-8:])),
+            "peak_force_n": max(forces),
+            "time_s": float(history[-1]["time_s"][0] - history[0]["time_s"][0]),
+        }
+
+    def failure_tags(self, history: Sequence[Observation]) -> list[str]:
+        """Names how a failed episode ended, from sensors: evidence that steers an agent.
+
+        Tags: `drop` (nothing in the fingers), `force` (pressed hard), `near_miss` (half in), `jam`
+        (half in and pressing), `beside` (at the rim), `above` (never came down), `timeout`.
+        """
+        found = self.evidence(history)
+        tags: list[str] = []
+        if not HELD_M[0] < found["opening_m"] < HELD_M[1]:
+            tags.append("drop")
+        if found["peak_force_n"] > self._success["force_below_n"]:
+            tags.append("force")
+        # Where it came deepest: a policy that tries again may end on its way up.
+        depth = found["most_depth_m"]
+        if depth > 0.003:
+            tags.append("near_miss")
+            if found["force_n"] > 5.0:
+                tags.append("jam")
+        else:
+            tags.append("beside" if depth > -0.003 else "above")
+        if found["time_s"] > 0.5 * self._limits["episode_limit_s"]:
+            tags.append("timeout")
+        return tags
