@@ -3,9 +3,9 @@
 Vision only, on numpy. Four dots painted on the table at known places give the camera's pose in
 every image, so a camera that was knocked or hangs askew changes nothing, and the block's upper face
 is looked for at its real height. Both fits are of outlines: every pixel near one lies inside or
-outside, and some 1,200 such verdicts along straight edges of known shape place the block within
+outside, and a thousand such verdicts along straight edges of known shape place the block within
 some hundredths of a millimetre, where an overlap of 0.95 allows 1.8 mm. Moments of the mask, which
-only start the fit, are ten times worse in yaw: a T spreads nearly alike in both directions.
+only start the fit, are six times worse in yaw: a T spreads nearly alike in both directions.
 The overlap is then computed exactly, polygon against polygon.
 """
 
