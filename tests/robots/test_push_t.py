@@ -291,6 +291,22 @@ def test_the_verifier_rejects_every_near_miss_and_misses_few_successes(camera):
     assert missed <= 0.02 * positives + 1
 
 
+def test_the_verifier_places_the_block_within_a_fifth_of_a_millimetre(camera):
+    rng = np.random.default_rng(4)
+    errors = []
+    for _ in range(12):
+        camera.bench.simulation.randomise(camera.bench.model, camera.bench.data, rng)
+        pose = rng.normal(simulation.GOAL_POSE, (0.001, 0.001, 0.01))
+        image, truth = camera(pose)
+        found = verify.seen({"top": image})
+        assert found is not None
+        errors.append(np.abs(np.subtract(found, pose)))
+        assert verify.overlap(found) == pytest.approx(truth["iou"], abs=0.004)
+    away_x, away_y, turned = np.max(errors, axis=0)
+    assert max(away_x, away_y) < 0.00015
+    assert turned < 0.0006
+
+
 def test_a_knocked_camera_changes_no_verdict(camera):
     model = camera.bench.model
     kept = model.cam_pos.copy()
