@@ -40,9 +40,9 @@ def test_a_flickering_verdict_does_not_outlast_the_debounce(tmp_path):
 def test_each_score_is_on_a_fresh_set_and_a_set_can_be_drawn_again(tmp_path):
     folder = reach(tmp_path / "reach")
     truths = [[], [], []]
-    seeds = [score(folder, 2, 1, lambda s: truths[0].append(s.truth)).seed]
-    seeds.append(score(folder, 2, 1, lambda s: truths[1].append(s.truth)).seed)
-    score(folder, 2, 1, lambda s: truths[2].append(s.truth), seed=seeds[0])
+    seeds = [score(folder, 12, 12, lambda s: truths[0].append(s.truth)).seed]
+    seeds.append(score(folder, 12, 12, lambda s: truths[1].append(s.truth)).seed)
+    score(folder, 12, 12, lambda s: truths[2].append(s.truth), seed=seeds[0])
     assert seeds[0] != seeds[1]
     assert truths[0] != truths[1]
     assert truths[0] == truths[2]
