@@ -100,7 +100,6 @@ class AgentSeen:
     idea_id: str = ""
     hypothesis: str = ""
     act: str = ""
-    act_wall_s: float = 0.0
     said: deque[Said] = field(default_factory=lambda: deque[Said](maxlen=LINES_KEPT))
     count: int = 0
     tokens: deque[tuple[float, int]] = field(
@@ -209,7 +208,7 @@ class RoomState:
         seen.said.append(Said(seen.count, row.wall_s, role, text, idea_id))
         seen.count += 1
         if role not in ("system", "person"):
-            seen.act, seen.act_wall_s = text, row.wall_s
+            seen.act = text
 
     def _tokens(self, event: ev.TokensMetered, wall_s: float) -> None:
         seen = self.agents.get(event.agent)

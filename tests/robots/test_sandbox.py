@@ -736,6 +736,25 @@ def test_caps_are_written_as_each_version_wants_them(
     assert made.holds_processes == (controller == "pids")
 
 
+def test_a_group_is_as_nice_as_its_process_where_the_kernel_has_a_file_for_it() -> None:
+    assert dict(cgroup._settings("cpu", 2, Limits(), 7)) == {"?cpu.weight.nice": "7"}
+
+
+@needs_sandbox
+def test_the_niceness_of_a_sandbox_is_its_groups_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    create = cgroup.create
+    monkeypatch.setattr(
+        cgroup, "create", lambda limits, nice: (asked.append(nice), create(limits, nice))[1]
+    )
+
+    own = int(run("import os; print(os.nice(0))", nice=7))
+    most = int(run("import os; print(os.nice(0))", nice=30))
+
+    assert asked == [own, most]
+    assert most == 19
+
+
 @pytest.mark.parametrize(("version", "file"), [(1, "memory.oom_control"), (2, "memory.events")])
 def test_memory_kills_are_read_as_each_version_tells_them(
     tmp_path: Path, version: int, file: str
