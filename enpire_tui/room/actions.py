@@ -10,9 +10,15 @@ if TYPE_CHECKING:
     # The first paint comes before what a moment is made of is imported.
     from enpire_tui.room.moment import Moment
 
-FLEET, WORKSPACE, RESEARCH, EVENTS = "fleet", "workspace", "research", "events"
-TRANSCRIPTS = "transcripts"
-ANYWHERE = (FLEET, WORKSPACE, RESEARCH, TRANSCRIPTS, EVENTS)
+FLEET, INBOX, WORKSPACE, RESEARCH = "fleet", "inbox", "workspace", "research"
+TRANSCRIPTS, EVENTS, APPROVAL = "transcripts", "events", "approval"
+# Everywhere but on a card, where the letters answer it.
+OFF_CARD = (FLEET, INBOX, WORKSPACE, RESEARCH, TRANSCRIPTS, EVENTS)
+ANYWHERE = (*OFF_CARD, APPROVAL)
+# Where transcripts are not read, whose keys are many.
+OFF_READING = (FLEET, INBOX, WORKSPACE, RESEARCH, EVENTS, APPROVAL)
+# The value of `Mode`, which is not imported before the first paint.
+AUTONOMOUS = "autonomous"
 # What the lines of a transcript are jumped through by.
 JUMPS = ("turn", "tool", "error", "idea", "decision")
 
@@ -29,7 +35,7 @@ class Action(NamedTuple):
     """One action.
 
     Attributes:
-        screens: Where it is at home.
+        screens: Where it is at home. Actions that are never at home together may share a key.
         footer: Where its key stands in the footer.
         refusal: Why it cannot be done now, "" if it can.
     """
@@ -46,19 +52,44 @@ def _station(where: Where) -> str:
     return "" if where.station else "choose a station first (fleet, 1)"
 
 
+def _leased(where: Where) -> str:
+    """Why an order that the control lease fences cannot be given."""
+    lease = where.moment.lease
+    return "" if lease.free or lease.mine else f"{lease.holder} holds the control lease (C takes it)"
+
+
 def _holding(where: Where) -> str:
-    refusal = _station(where)
+    refusal = _station(where) or _leased(where)
     if not refusal and where.moment.need(where.station).rank > 3:
         return f"{where.station} is not held"
     return refusal
 
 
 def _any_holding(where: Where) -> str:
-    return "" if where.moment.held else "no station is held"
+    return _leased(where) if where.moment.held else "no station is held"
+
+
+def _not_mine(where: Where) -> str:
+    return "you hold the control lease" if where.moment.lease.mine else ""
+
+
+def _in_setup(where: Where) -> str:
+    run = where.moment.state.run
+    if run.ended is not None:
+        return "the run has ended"
+    if run.mode.value == AUTONOMOUS:
+        return "the fleet is autonomous already"
+    return _leased(where)
+
+
+def _autonomous(where: Where) -> str:
+    if where.moment.state.run.mode.value != AUTONOMOUS:
+        return "the fleet is in setup"
+    return _leased(where)
 
 
 def _agent(where: Where) -> str:
-    refusal = _station(where)
+    refusal = _station(where) or _leased(where)
     if refusal:
         return refusal
     agent = where.moment.agent(where.station)
@@ -105,18 +136,27 @@ def _reading(name: str, title: str, *, footer: bool = False) -> Action:
 
 
 _SEE, _STOP, _WORK, _ROOM = "look", "stop and release", "agents", "the room"
+_RULE, _BUILD = "authority", "environment"
 READING = "transcripts"
 
 ACTIONS: tuple[Action, ...] = (
     Action("hold_station", "hold station", _STOP, footer=(FLEET, WORKSPACE), refusal=_station),
     Action("hold_fleet", "hold fleet", _STOP, footer=ANYWHERE),
-    Action("release_station", "release station", _STOP, footer=(WORKSPACE,), refusal=_holding),
-    Action("release_fleet", "release fleet", _STOP, refusal=_any_holding),
-    Action("show_fleet", "fleet", _SEE, footer=(RESEARCH, EVENTS)),
-    Action("show_workspace", "workspace", _SEE, refusal=_station),
-    Action("show_research", "research", _SEE, footer=(FLEET, EVENTS)),
+    Action("release_station", "release station", _STOP, OFF_CARD, (WORKSPACE,), _holding),
+    Action("release_fleet", "release fleet", _STOP, OFF_CARD, refusal=_any_holding),
+    Action("approve", "approve once", _RULE, (APPROVAL,), (APPROVAL,), _approval),
+    Action("approve_more", "approve several", _RULE, (APPROVAL,), (APPROVAL,), _approval),
+    Action("reject", "reject", _RULE, (APPROVAL,), (APPROVAL,), _approval),
+    Action("open_approval", "approval", _RULE, footer=(WORKSPACE,), refusal=_waiting),
+    Action("take_lease", "take control", _RULE, footer=(APPROVAL,), refusal=_not_mine),
+    Action("hand_over", "hand over", _RULE, footer=(INBOX,), refusal=_in_setup),
+    Action("take_back", "back to setup", _RULE, refusal=_autonomous),
+    Action("show_fleet", "fleet", _SEE, footer=(INBOX, RESEARCH, EVENTS)),
+    Action("show_inbox", "inbox", _SEE, footer=(FLEET, RESEARCH, EVENTS)),
+    Action("show_workspace", "workspace", _SEE, OFF_READING, refusal=_station),
+    Action("show_research", "research", _SEE, footer=(FLEET, INBOX, EVENTS)),
     Action("show_transcripts", "transcripts", _SEE),
-    Action("show_events", "events", _SEE, footer=(FLEET, RESEARCH)),
+    Action("show_events", "events", _SEE, footer=(FLEET, INBOX, RESEARCH)),
     Action("next_station", "the next one", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),
     Action("previous_station", "the one before", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),
     Action("camera", "camera", _SEE, (WORKSPACE,), (WORKSPACE,), refusal=_in_workspace),
@@ -129,17 +169,18 @@ ACTIONS: tuple[Action, ...] = (
     *(_reading(f"previous_{jump}", f"previous {jump}") for jump in JUMPS),
     _reading("other_run", "an earlier run", footer=True),
     Action("all_events", "all rows", _SEE, (EVENTS,), (EVENTS,), refusal=_in_events),
-    Action("back", "back", _SEE, footer=(WORKSPACE,)),
+    Action("back", "back", _SEE, footer=(WORKSPACE, APPROVAL)),
     Action("pause_agent", "pause agent", _WORK, footer=(WORKSPACE,), refusal=_pausable),
     Action("resume_agent", "resume agent", _WORK, refusal=_resumable),
     Action("message_agent", "message agent", _WORK, footer=(WORKSPACE,), refusal=_agent),
+    Action("try_reset", "try reset", _BUILD, (WORKSPACE,), (WORKSPACE,), _tryable),
     Action("help", "help", _ROOM),
     Action("palette", "every action", _ROOM),
     Action("theme", "next theme", _ROOM),
     Action("detach", "detach", _ROOM, footer=(FLEET,)),
 )
 BY_NAME = {action.name: action for action in ACTIONS}
-GROUPS = (_STOP, _SEE, READING, _WORK, _ROOM)
+GROUPS = (_STOP, _RULE, _BUILD, _SEE, READING, _WORK, _ROOM)
 STOPS = ("hold_station", "hold_fleet")
 # What opens a line to type in: what is typed right behind these keys belongs to that line.
 TYPED = ("filter", "search", "narrow")

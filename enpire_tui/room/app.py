@@ -14,7 +14,7 @@ from textual.screen import Screen
 
 from enpire_tui.room import actions, themes
 from enpire_tui.room.actions import BY_NAME, FLEET, TYPED, WORKSPACE, Where
-from enpire_tui.room.keys import DEFAULT, Keys
+from enpire_tui.room.keys import DEFAULT, Keys, rivals
 from enpire_tui.room.launch import DidNotComeUp, Launch
 from enpire_tui.room.palette import ActionsProvider
 from enpire_tui.room.screens.starting import StartingScreen
@@ -22,6 +22,7 @@ from robots.wire.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
     # Imported when used: the first paint does not wait for the wire and the folds.
+    from enpire_tui.room.bell import Bell
     from enpire_tui.room.feed import Feed
     from enpire_tui.room.moment import Moment
     from enpire_tui.room.orders import Order
@@ -47,6 +48,7 @@ class RoomApp(App[int]):
         keys: Which key does what.
         autonomous: Whether to hand the fleet over once it is up.
         policy: Signed policy file for that, for real drivers.
+        call: Whether to ring for a person who looks elsewhere.
     """
 
     TITLE = "enpire"
@@ -73,6 +75,7 @@ class RoomApp(App[int]):
         *,
         autonomous: bool = False,
         policy: Path | None = None,
+        call: bool = True,
     ) -> None:
         super().__init__()
         self.keys = keys
@@ -83,6 +86,8 @@ class RoomApp(App[int]):
         self._verbs: Verbs | None = None
         self._autonomous = autonomous
         self._policy = policy
+        self._bell: Bell | None = None
+        self._call = call
         self.fault: DidNotComeUp | None = None
         self._notice = self._standing = ""
         self._leaving = False
@@ -116,6 +121,10 @@ class RoomApp(App[int]):
         from enpire_tui.room.verbs import Verbs
 
         self._verbs = Verbs(feed)
+        if self._call:
+            from enpire_tui.room.bell import Bell
+
+            self._bell = Bell(self._clock.wall())
         self._install_screens()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(feed.run(self.paint))
@@ -171,10 +180,11 @@ class RoomApp(App[int]):
     def _install_screens(self) -> None:
         from enpire_tui.room.screens.events import EventsScreen
         from enpire_tui.room.screens.fleet import FleetScreen
+        from enpire_tui.room.screens.inbox import InboxScreen
         from enpire_tui.room.screens.research import ResearchScreen
         from enpire_tui.room.screens.workspace import WorkspaceScreen
 
-        for kind in (FleetScreen, WorkspaceScreen, ResearchScreen, EventsScreen):
+        for kind in (FleetScreen, InboxScreen, WorkspaceScreen, ResearchScreen, EventsScreen):
             self.install_screen(kind(), kind.NAME)
 
     # --- what screens ask -------------------------------------------------------------------
@@ -202,7 +212,7 @@ class RoomApp(App[int]):
         """Where the person is."""
         screen = self.seen
         assert screen is not None, "screens come after the feed"
-        return Where(self.moment(), screen.NAME, screen.station)
+        return screen.where(self.moment())
 
     @property
     def seen(self) -> "RoomScreen | None":
@@ -225,7 +235,22 @@ class RoomApp(App[int]):
             return
         seen = self.seen
         if seen is not None and self.feed is not None:
-            seen.paint(self.moment())
+            moment = self.moment()
+            seen.paint(moment)
+            if self._bell is not None:
+                self._ring(self._bell, moment)
+
+    def _ring(self, bell: "Bell", moment: "Moment") -> None:
+        from enpire_tui.room.bell import sequence
+        from enpire_tui.room.inbox import items
+
+        for text in bell.calls(moment, items(moment)):
+            self.write(sequence(text, os.environ))
+
+    def write(self, text: str) -> None:
+        """Send something to the terminal beside what is painted."""
+        if self._driver is not None:
+            self._driver.write(text)
 
     def _paint_start(self, screen: StartingScreen) -> None:
         launch = self._launch
@@ -244,13 +269,22 @@ class RoomApp(App[int]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Lines to type in are opened ahead of all else, but not by what is typed into one."""
-        if action == "act" and parameters[0] in TYPED:
+        if action != "act":
+            return super().check_action(action, parameters)
+        name = str(parameters[0])
+        if name in TYPED:
             from textual.widgets import Input
 
             from enpire_tui.room.screens.base import RoomScreen
 
             return isinstance(self.screen, RoomScreen) and not isinstance(self.focused, Input)
-        return super().check_action(action, parameters)
+        seen = self.seen
+        # A key that several screens have goes to whom it belongs on this one.
+        return seen is None or not any(
+            seen.NAME in BY_NAME[other].screens and seen.NAME not in BY_NAME[name].screens
+            for key in self.keys[name]
+            for other in rivals(self.keys, name, key)
+        )
 
     def action_act(self, name: str) -> None:
         """A key of the registry was pressed."""
@@ -301,6 +335,10 @@ class RoomApp(App[int]):
     def do_show_fleet(self) -> None:
         """Screen 1."""
         self.show(FLEET)
+
+    def do_show_inbox(self) -> None:
+        """Screen 2."""
+        self.show(actions.INBOX)
 
     def do_show_workspace(self) -> None:
         """The workspace of the chosen station."""

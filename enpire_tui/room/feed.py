@@ -13,7 +13,7 @@ from typing import Protocol
 
 from enpire_tui.home import GATEWAY, OPERATOR, SUPERVISOR
 from enpire_tui.room import orders
-from enpire_tui.room.moment import Live, Moment
+from enpire_tui.room.moment import Lease, Live, Moment
 from enpire_tui.room.orders import Order
 from enpire_tui.room.state import RoomState
 from enpire_tui.run_spec import RunSpec

@@ -18,8 +18,16 @@ DEFAULT: dict[str, tuple[str, ...]] = {
     "hold_fleet": ("ctrl+g",),
     "release_station": ("r",),
     "release_fleet": ("R",),
+    "approve": ("a",),
+    "approve_more": ("A",),
+    "reject": ("r", "R"),
+    "open_approval": ("v",),
+    "take_lease": ("C",),
+    "hand_over": ("H",),
+    "take_back": ("B",),
     "show_fleet": ("1",),
-    "show_workspace": ("2",),
+    "show_inbox": ("2",),
+    "show_workspace": ("w",),
     "show_research": ("5",),
     "show_transcripts": ("6",),
     "show_events": ("7",),
@@ -47,6 +55,7 @@ DEFAULT: dict[str, tuple[str, ...]] = {
     "pause_agent": ("p",),
     "resume_agent": ("u",),
     "message_agent": ("m",),
+    "try_reset": ("T",),
     "help": ("question_mark",),
     "palette": ("ctrl+p", "colon"),
     "theme": ("t",),
@@ -79,7 +88,8 @@ def merged(given: Mapping[str, object], source: str) -> Keys:
     """The default keys with a person's own.
 
     Raises:
-        KeysError: An unknown action, a key that two actions want, or an action without a key.
+        KeysError: An unknown action, an action without a key, or a key that two actions want that
+            are at home on one screen.
     """
     keys = dict(DEFAULT)
     for name, value in given.items():
@@ -93,14 +103,25 @@ def merged(given: Mapping[str, object], source: str) -> Keys:
             raise KeysError(
                 f"{source}: {name}: must be a key or a list of keys, got {value!r}"
             ) from None
-    owners: dict[str, str] = dict.fromkeys(TAKEN, "the lists")
     for name, wanted in keys.items():
         if not wanted:
             raise KeysError(f"{source}: {name}: needs at least one key")
         for key in wanted:
-            if owners.setdefault(key, name) != name:
-                raise KeysError(f"{source}: {name}: {key} belongs to {owners[key]} already")
+            others = rivals(keys, name, key) if key not in TAKEN else ["the lists"]
+            others = [each for each in others if each == "the lists" or _meet(name, each)]
+            if others:
+                raise KeysError(f"{source}: {name}: {key} belongs to {others[0]} already")
     return keys
+
+
+def rivals(keys: Keys, name: str, key: str) -> list[str]:
+    """Other actions that have the same key, on screens of their own."""
+    return [other for other, wanted in keys.items() if other != name and key in wanted]
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether two actions are at home on the same screen."""
+    return bool({*BY_NAME[one].screens} & {*BY_NAME[other].screens})
 
 
 def load() -> Keys:

@@ -26,6 +26,26 @@ class Need(NamedTuple):
 NOTHING = Need(9, "")
 
 
+class Lease(NamedTuple):
+    """The control lease as the supervisor told it last.
+
+    Attributes:
+        holder: Name of an operator, "" if nobody holds it.
+        me: Who looks at this room.
+    """
+
+    holder: str = ""
+    me: str = ""
+
+    @property
+    def free(self) -> bool:
+        return not self.holder
+
+    @property
+    def mine(self) -> bool:
+        return bool(self.holder) and self.holder == self.me
+
+
 class Moment(NamedTuple):
     """What views are functions of.
 
@@ -39,6 +59,7 @@ class Moment(NamedTuple):
     live: dict[str, Live]
     now_wall_s: float
     notice: str = ""
+    lease: Lease = Lease()
 
     def word(self, station: str) -> str:
         """A station's state in one word."""
@@ -111,8 +132,3 @@ class Moment(NamedTuple):
         """Stations that somebody or something holds."""
         stopped = ("HELD", "STOPPED", "QUARANTINED", "FULL")
         return sum(self.word(name) in stopped for name in self.state.stations)
-
-    @property
-    def needing(self) -> int:
-        """Stations that need a person."""
-        return sum(self.need(name) is not NOTHING for name in self.state.stations)

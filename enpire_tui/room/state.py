@@ -69,7 +69,11 @@ class Said(NamedTuple):
 
 @dataclasses.dataclass
 class StationSeen:
-    """A station: the supervisor's fold of it, and its last episodes."""
+    """A station: the supervisor's fold of it, and its last episodes.
+
+    Attributes:
+        stopped_wall_s: When it was held or quarantined last.
+    """
 
     fold: station_fold.StationFold
     recent: deque[bool] = field(default_factory=lambda: deque[bool](maxlen=RECENT))
@@ -78,6 +82,7 @@ class StationSeen:
     )
     purposes: dict[str, Purpose] = field(default_factory=dict[str, Purpose])
     row_wall_s: float = 0.0
+    stopped_wall_s: float = 0.0
 
     @property
     def rate(self) -> float | None:
@@ -90,6 +95,7 @@ class AgentSeen:
     """An agent as its own journal tells it.
 
     Attributes:
+        state_wall_s: When it came to its state.
         act: What it did last, in words.
         tokens: (wall seconds, tokens) of its last responses.
     """
@@ -97,6 +103,7 @@ class AgentSeen:
     name: str
     state: str = ""
     detail: str = ""
+    state_wall_s: float = 0.0
     idea_id: str = ""
     hypothesis: str = ""
     act: str = ""
@@ -118,7 +125,8 @@ class RoomState:
     Attributes:
         version: Grows with every row; an equal one means an equal state.
         order: Changes whenever events did anything but grow at their end.
-        measured_wall_s: When the run's clock was journalled last.
+        measured_wall_s: When the run's clock, or its end, was journalled last.
+        link_wall_s: When the supervisor told last how it reaches a station.
     """
 
     def __init__(self, spec: RunSpec) -> None:
@@ -130,6 +138,7 @@ class RoomState:
         self.version = 0
         self.order = 0
         self.measured_wall_s = 0.0
+        self.link_wall_s: dict[str, float] = {}
 
     def apply(self, source: str, row: Row) -> None:
         """Folds a row of the journal that daemon `source` keeps."""
@@ -142,8 +151,10 @@ class RoomState:
             self._tokens(row.event, row.wall_s)
         elif source == SUPERVISOR:
             run_fold.apply(self.run, row.seq, row.event)
-            if isinstance(row.event, ev.RunStarted | ev.FleetMeasured):
+            if isinstance(row.event, ev.RunStarted | ev.FleetMeasured | ev.RunEnded):
                 self.measured_wall_s = row.wall_s
+            elif isinstance(row.event, ev.StationSeen):
+                self.link_wall_s[row.event.station] = row.wall_s
         self._note(source, row)
 
     def forget(self, source: str) -> None:
@@ -175,6 +186,8 @@ class RoomState:
                 seen.purposes[batch_id] = purpose
             case ev.BatchFinished(batch_id=batch_id):
                 seen.purposes.pop(batch_id, None)
+            case ev.StationHeld() | ev.StationQuarantined():
+                seen.stopped_wall_s = row.wall_s
             case ev.EpisodeFinished(batch_id=batch_id, episode=episode):
                 if episode.outcome is not Outcome.VOID:
                     seen.recent.append(episode.outcome is Outcome.SUCCESS)
@@ -196,7 +209,7 @@ class RoomState:
         event = row.event
         match event:
             case ev.AgentStateChanged(state=state, detail=detail):
-                seen.state, seen.detail = state, detail
+                seen.state, seen.detail, seen.state_wall_s = state, detail, row.wall_s
             case ev.IdeaOpened(idea_id=idea_id, hypothesis=hypothesis):
                 seen.idea_id, seen.hypothesis = idea_id, hypothesis
             case _:

@@ -93,10 +93,14 @@ class RoomScreen(Screen[None]):
         """The station that verbs go to, "" if none is chosen."""
         return ""
 
+    def where(self, moment: Moment) -> Where:
+        """Where a person is who looks at this screen."""
+        return Where(moment, self.NAME, self.station)
+
     def paint(self, moment: Moment) -> None:
         """Show a moment: what is common to all screens, then the screen's own part."""
         room, width = room_of(self), self.size.width
-        where = Where(moment, self.NAME, self.station)
+        where = self.where(moment)
         if self.has_class("-tiny"):
             self.list("tiny").show(lines(menus.too_small(where, room.keys, width)))
             return

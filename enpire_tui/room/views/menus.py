@@ -1,5 +1,6 @@
 """Footer, help and what stands where there is no room: from the registry of actions. Pure."""
 
+from enpire_tui.room import inbox
 from enpire_tui.room.actions import ACTIONS, BY_NAME, GROUPS, STOPS, Where
 from enpire_tui.room.keys import Keys, shown
 from enpire_tui.room.text import Line, Span, fit, wrap
@@ -60,7 +61,7 @@ def help_lines(where: Where, keys: Keys, width: int) -> list[Line]:
             ("up down j k", "move"),
             ("pgup pgdn", "a screen further; space as well"),
             ("home end", "first and last; the end of a transcript is followed"),
-            ("enter", "open a station"),
+            ("enter", "open a station, or what waits"),
             ("tab", "next pane"),
         )
     ]
@@ -89,5 +90,6 @@ def too_small(where: Where, keys: Keys, width: int) -> list[Line]:
                 (f"{BY_NAME[name].title} {target}", ""),
             )
         )
-    counts = f"{moment.moving} running, {moment.held} held, {moment.needing} need you"
+    needing = len(inbox.items(moment))
+    counts = f"{moment.moving} running, {moment.held} held, {needing} need you"
     return [*told, (), ((counts, "bold"),)]

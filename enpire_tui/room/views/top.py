@@ -1,6 +1,7 @@
 """The two lines that are never hidden, and the one above the keys. Pure."""
 
-from enpire_tui.room.moment import Moment
+from enpire_tui.room import inbox
+from enpire_tui.room.moment import Lease, Moment
 from enpire_tui.room.orders import DONE, PENDING, Order
 from enpire_tui.room.text import Line, Span
 from enpire_tui.room.tones import state
@@ -30,7 +31,7 @@ def lines(moment: Moment, width: int) -> list[Line]:
 
 def _who(moment: Moment, width: int) -> Line:
     spec, run = moment.state.spec, moment.state.run
-    word, narrow = run_word(moment), width < NARROW
+    word, narrow = run_word(moment), width < _BARRED
     glyph, tone = state(word)
     autonomous = run.mode is Mode.AUTONOMOUS
     mode = ("AUTO" if narrow else "AUTONOMOUS") if autonomous else "SETUP"
@@ -39,6 +40,7 @@ def _who(moment: Moment, width: int) -> Line:
         (" enpire ", "bold"),
         (f" {mode} ", "bold reverse" if autonomous else "bold"),
         (f"  {glyph} {word}{outcome}", f"bold {tone}"),
+        *_control(moment.lease),
         (f"  {spec.task}", ""),
     ]
     if spec.unsandboxed:
@@ -46,21 +48,33 @@ def _who(moment: Moment, width: int) -> Line:
     if moment.notice:
         left.append((f"  {moment.notice}", "note"))
     elif word == "SETUP" and width >= WIDE:
-        left.append(("  nothing moves until `enpire-tui --autonomous` hands over", "note"))
+        left.append(("  no policy runs until H hands over", "note"))
     elif width >= WIDE:
         backend = "search agents, no language model" if spec.backend == "search" else spec.backend
         left += [(f"  {backend}", "dim"), (f"  {spec.run_id}", "dim")]
     return spread(tuple(left), _attention(moment, narrow=narrow), width)
 
 
+def _control(lease: Lease) -> Line:
+    """Who holds the control lease."""
+    if lease.free:
+        return (("  nobody controls", "dim"),)
+    return (("  you control", "good"),) if lease.mine else ((f"  {lease.holder} controls", "warn"),)
+
+
 def _attention(moment: Moment, *, narrow: bool) -> Line:
     """How many work, are held, and need a person."""
-    count, needing = len(moment.state.stations), moment.needing
-    running, held = ("", "") if narrow else (" running", " held")
+    count, waiting = len(moment.state.stations), inbox.items(moment)
+    needing = len(waiting)
+    running, held, oldest = ("", "", " ") if narrow else (" running", " held", ", oldest ")
+    oldest = f"{oldest}{inbox.waited(waiting[0], moment.now_wall_s)}" if waiting else ""
     return (
         (f"▶ {moment.moving}/{count}{running}", "good" if moment.moving else "dim"),
         (f"  ■ {moment.held}{held}", "warn" if moment.held else "dim"),
-        (f"  {needing} need{'s' if needing == 1 else ''} you ", "bold bad" if needing else "dim"),
+        (
+            f"  {needing} need{'s' if needing == 1 else ''} you{oldest} ",
+            "bold bad" if needing else "dim",
+        ),
     )
 
 
