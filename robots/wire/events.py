@@ -14,11 +14,22 @@ from robots.wire.run_events import (
     FleetMeasured,
     FleetReleased,
     IdeaProposed,
+    LeaseChanged,
     ModeChanged,
     RunEnded,
     RunStarted,
     RunStopRequested,
     StationSeen,
+)
+from robots.wire.try_events import (
+    ApprovalAsked,
+    ApprovalClosed,
+    ResetBegan,
+    ResetTried,
+    ScopeEnded,
+    TryAsked,
+    TryFinished,
+    VerifierTried,
 )
 
 # --- any daemon ---------------------------------------------------------------------------------
@@ -272,6 +283,14 @@ AnyEvent = (
     | StationQuarantined
     | GrantReceived
     | GrantLapsed
+    | TryAsked
+    | ApprovalAsked
+    | ApprovalClosed
+    | ScopeEnded
+    | ResetBegan
+    | ResetTried
+    | VerifierTried
+    | TryFinished
     | AgentStateChanged
     | IdeaOpened
     | IdeaCommitted
@@ -296,6 +315,7 @@ AnyEvent = (
     | ConfirmStarted
     | ConfirmFinished
     | ModeChanged
+    | LeaseChanged
     | FleetHeld
     | FleetReleased
     | RunStopRequested

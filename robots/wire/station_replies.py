@@ -76,8 +76,10 @@ class StationReport(Frozen):
     """Answer to a station's `GetStatus`.
 
     Attributes:
-        word: EXECUTING, IDLE, WAITING (no grant), HELD, STOPPED, QUARANTINED or FULL (disk).
+        word: EXECUTING, IDLE, WAITING (no grant), ASKING (for an approval), TRYING, HELD, STOPPED,
+            QUARANTINED or FULL (disk).
         detail: Why, for the last four.
+        try_id, approval_id: The try that is open, and the approval it waits for.
         public_key: The station's ledger key, 32 bytes.
         grant_s: Seconds the motion grant is still valid; 0 if none.
     """
@@ -100,3 +102,5 @@ class StationReport(Frozen):
     simulated: bool = True
     simulator_reset: bool = False
     blocked: int = 0
+    try_id: str = ""
+    approval_id: str = ""
