@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     # The first paint comes before what a moment is made of is imported.
+    from enpire_tui.room.card import Shown
     from enpire_tui.room.moment import Moment
 
 FLEET, INBOX, WORKSPACE, RESEARCH = "fleet", "inbox", "workspace", "research"
@@ -24,11 +25,18 @@ JUMPS = ("turn", "tool", "error", "idea", "decision")
 
 
 class Where(NamedTuple):
-    """Where a person is: the screen, and the station that verbs go to ("" if none)."""
+    """Where a person is: the screen, and the station that verbs go to ("" if none).
+
+    Attributes:
+        card: What is seen of an approval, on the screen that shows one.
+        now_s: Monotonic seconds.
+    """
 
     moment: "Moment"
     screen: str
     station: str
+    card: "Shown | None" = None
+    now_s: float = 0.0
 
 
 class Action(NamedTuple):
@@ -55,7 +63,7 @@ def _station(where: Where) -> str:
 def _leased(where: Where) -> str:
     """Why an order that the control lease fences cannot be given."""
     lease = where.moment.lease
-    return "" if lease.free or lease.mine else f"{lease.holder} holds the control lease (C takes it)"
+    return "" if lease.free or lease.mine else f"{lease.who} holds the control lease (C takes it)"
 
 
 def _holding(where: Where) -> str:
@@ -86,6 +94,38 @@ def _autonomous(where: Where) -> str:
     if where.moment.state.run.mode.value != AUTONOMOUS:
         return "the fleet is in setup"
     return _leased(where)
+
+
+def _waiting(where: Where) -> str:
+    refusal = _station(where)
+    if not refusal and where.moment.station(where.station).tries.pending is None:
+        return f"{where.station} waits for no approval"
+    return refusal
+
+
+def _on_card(where: Where) -> str:
+    return "" if where.screen == APPROVAL else "open an approval first (v, or the inbox, 2)"
+
+
+def _approvable(where: Where) -> str:
+    from enpire_tui.room.card import objection
+
+    return _on_card(where) or objection(where.card, where.moment.lease, where.now_s)
+
+
+def _rejectable(where: Where) -> str:
+    from enpire_tui.room.card import closed, controls
+
+    return _on_card(where) or closed(where.card) or controls(where.moment.lease)
+
+
+def _tryable(where: Where) -> str:
+    refusal = _in_workspace(where) or _station(where)
+    if not refusal and where.moment.state.run.mode.value == AUTONOMOUS:
+        return "only in setup; B takes the fleet back"
+    if not refusal and where.moment.station(where.station).tries.open:
+        return f"{where.station} is at a try already"
+    return refusal or _leased(where)
 
 
 def _agent(where: Where) -> str:
@@ -144,9 +184,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("hold_fleet", "hold fleet", _STOP, footer=ANYWHERE),
     Action("release_station", "release station", _STOP, OFF_CARD, (WORKSPACE,), _holding),
     Action("release_fleet", "release fleet", _STOP, OFF_CARD, refusal=_any_holding),
-    Action("approve", "approve once", _RULE, (APPROVAL,), (APPROVAL,), _approval),
-    Action("approve_more", "approve several", _RULE, (APPROVAL,), (APPROVAL,), _approval),
-    Action("reject", "reject", _RULE, (APPROVAL,), (APPROVAL,), _approval),
+    Action("approve", "approve once", _RULE, (APPROVAL,), (APPROVAL,), _approvable),
+    Action("approve_more", "approve several", _RULE, (APPROVAL,), (APPROVAL,), _approvable),
+    Action("reject", "reject", _RULE, (APPROVAL,), (APPROVAL,), _rejectable),
     Action("open_approval", "approval", _RULE, footer=(WORKSPACE,), refusal=_waiting),
     Action("take_lease", "take control", _RULE, footer=(APPROVAL,), refusal=_not_mine),
     Action("hand_over", "hand over", _RULE, footer=(INBOX,), refusal=_in_setup),
@@ -174,6 +214,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("resume_agent", "resume agent", _WORK, refusal=_resumable),
     Action("message_agent", "message agent", _WORK, footer=(WORKSPACE,), refusal=_agent),
     Action("try_reset", "try reset", _BUILD, (WORKSPACE,), (WORKSPACE,), _tryable),
+    Action("try_verify", "ask verifier", _BUILD, (WORKSPACE,), refusal=_tryable),
     Action("help", "help", _ROOM),
     Action("palette", "every action", _ROOM),
     Action("theme", "next theme", _ROOM),

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from enpire_tui.room.feed import Feed
     from enpire_tui.room.moment import Moment
     from enpire_tui.room.orders import Order
+    from enpire_tui.room.questions import Question
     from enpire_tui.room.screens.base import RoomScreen
-    from enpire_tui.room.verbs import Question, Verbs
+    from enpire_tui.room.verbs import Verbs
+    from robots.wire.approvals import ApprovalCard
     from robots.wire.station_replies import CameraFrame
 
 LOCAL_HZ, REMOTE_HZ = 10.0, 4.0
@@ -124,7 +126,7 @@ class RoomApp(App[int]):
         if self._call:
             from enpire_tui.room.bell import Bell
 
-            self._bell = Bell(self._clock.wall())
+            self._bell = Bell(feed.clock.wall())
         self._install_screens()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(feed.run(self.paint))
@@ -178,13 +180,17 @@ class RoomApp(App[int]):
         self._notice = ""
 
     def _install_screens(self) -> None:
+        from enpire_tui.room.screens.approval import ApprovalScreen
         from enpire_tui.room.screens.events import EventsScreen
         from enpire_tui.room.screens.fleet import FleetScreen
         from enpire_tui.room.screens.inbox import InboxScreen
         from enpire_tui.room.screens.research import ResearchScreen
         from enpire_tui.room.screens.workspace import WorkspaceScreen
 
-        for kind in (FleetScreen, InboxScreen, WorkspaceScreen, ResearchScreen, EventsScreen):
+        for kind in (
+            *(FleetScreen, InboxScreen, WorkspaceScreen, ResearchScreen, EventsScreen),
+            ApprovalScreen,
+        ):
             self.install_screen(kind(), kind.NAME)
 
     # --- what screens ask -------------------------------------------------------------------
@@ -198,6 +204,25 @@ class RoomApp(App[int]):
         """Orders, and the time that their ages are told from."""
         assert self.feed is not None, "screens come after the feed"
         return self.feed.orders, self._clock.monotonic()
+
+    async def card(self, station: str, approval_id: str) -> "ApprovalCard":
+        """What a person is asked to decide on.
+
+        Raises:
+            Refused, Unreachable: The station does not tell.
+        """
+        assert self.feed is not None, "screens come after the feed"
+        return await self.feed.card(station, approval_id)
+
+    def answer(self, approval_id: str) -> "Order | None":
+        """What this room answered last to an approval."""
+        assert self.feed is not None, "screens come after the feed"
+        return self.feed.answers.get(approval_id)
+
+    def monotonic(self) -> float:
+        """Seconds that ages and guards are counted in."""
+        assert self.feed is not None, "screens come after the feed"
+        return self.feed.clock.monotonic()
 
     async def frame(self, station: str) -> "CameraFrame":
         """A picture of a station's scene.
@@ -245,10 +270,10 @@ class RoomApp(App[int]):
         from enpire_tui.room.inbox import items
 
         for text in bell.calls(moment, items(moment)):
-            self.write(sequence(text, os.environ))
+            self.call_out(sequence(text, os.environ))
 
-    def write(self, text: str) -> None:
-        """Send something to the terminal beside what is painted."""
+    def call_out(self, text: str) -> None:
+        """Send bell and notification to the terminal, beside what is painted."""
         if self._driver is not None:
             self._driver.write(text)
 
@@ -293,8 +318,7 @@ class RoomApp(App[int]):
     def act(self, name: str) -> None:
         """Do an action of the registry, or say why not."""
         if name == "detach":
-            self._leaving = True
-            self.exit(return_code=self.fault.code if self.fault is not None else 0)
+            self._leave()
             return
         screen = self.seen
         if self._verbs is None or self.feed is None or screen is None:
@@ -312,6 +336,20 @@ class RoomApp(App[int]):
             getattr(doer, f"do_{name}")()
         self.paint()
 
+    def _leave(self) -> None:
+        """Detach; whoever held the control lease gives it back."""
+        if self._leaving:
+            return
+        self._leaving = True
+        self.run_worker(self._give_back(), exit_on_error=False)
+
+    async def _give_back(self) -> None:
+        try:
+            if self.feed is not None:
+                await self.feed.give_back()
+        finally:
+            self.exit(return_code=self.fault.code if self.fault is not None else 0)
+
     def _ask(self, asked: "Question") -> None:
         from enpire_tui.room.screens.dialogs import Dialog
 
@@ -320,7 +358,7 @@ class RoomApp(App[int]):
                 asked.then(answers)
                 self.paint()
 
-        self.push_screen(Dialog(asked.heading, asked.text, asked.asked, asked.word), answered)
+        self.push_screen(Dialog(asked), answered)
 
     def show(self, name: str, station: str = "") -> None:
         """Go to a screen; the workspace opens on a station."""
@@ -339,6 +377,22 @@ class RoomApp(App[int]):
     def do_show_inbox(self) -> None:
         """Screen 2."""
         self.show(actions.INBOX)
+
+    def do_open_approval(self) -> None:
+        """The card of what the chosen station waits for."""
+        where = self.where()
+        pending = where.moment.station(where.station).tries.pending
+        assert pending is not None, "refused before"
+        self.show_approval(where.station, pending.asked.approval_id)
+
+    def show_approval(self, station: str, approval_id: str) -> None:
+        """Go to an approval's card."""
+        from enpire_tui.room.screens.approval import ApprovalScreen
+
+        target = self.get_screen(actions.APPROVAL)
+        if isinstance(target, ApprovalScreen):
+            target.choose(station, approval_id, self.where().screen)
+        self.show(actions.APPROVAL)
 
     def do_show_workspace(self) -> None:
         """The workspace of the chosen station."""

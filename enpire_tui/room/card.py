@@ -69,7 +69,7 @@ def controls(lease: Lease) -> str:
     """Why a person who answers must take control first, "" if they have it."""
     if lease.mine:
         return ""
-    return f"{lease.holder or 'nobody'} holds the control lease (C takes it)"
+    return f"{lease.who or 'nobody'} holds the control lease (C takes it)"
 
 
 def objection(shown: Shown | None, lease: Lease, now_s: float) -> str:

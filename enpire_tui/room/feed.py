@@ -7,6 +7,9 @@ when the screen is painted, the latest value only. Whatever is on its way is bou
 
 import asyncio
 import contextlib
+import getpass
+import os
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -18,11 +21,14 @@ from enpire_tui.room.orders import Order
 from enpire_tui.room.state import RoomState
 from enpire_tui.run_spec import RunSpec
 from robots.wire import commands as c
+from robots.wire.approvals import ApprovalAnswer, ApprovalCard
 from robots.wire.client import Client, Refused, Unreachable
 from robots.wire.clock import Clock
 from robots.wire.codec import DecodeError
 from robots.wire.commands import LeaseTaken
 from robots.wire.journal import JournalReplaced
+from robots.wire.lease import LEASE_TTL_S, name_of
+from robots.wire.replies import Checklist
 from robots.wire.roles import LEASED
 from robots.wire.station_replies import CameraFrame
 from robots.wire.telemetry import Seen, StationTelemetry
@@ -31,6 +37,7 @@ from robots.wire.transport import Transport
 # Also how long after the key a command may still be executed.
 ANSWER_S = 10.0
 FRAME_S = 20.0
+GIVE_BACK_S = 1.0
 # Rows a page: what is folded in one go must not hold up the keys.
 PAGE_ROWS = 200
 AGAIN_S = 1.0
@@ -53,14 +60,27 @@ class Feed:
         transport: Makes clients.
         telemetry: Latest values, joined to the stations already; None if there are none.
         clock: Time.
+        label: Tells this room from others of the same operator's key.
+
+    Attributes:
+        answers: What this room answered last to each approval.
     """
 
     def __init__(
-        self, spec: RunSpec, transport: Transport, telemetry: Telemetry | None, clock: Clock
+        self,
+        spec: RunSpec,
+        transport: Transport,
+        telemetry: Telemetry | None,
+        clock: Clock,
+        label: str = "",
     ) -> None:
         self.state = RoomState(spec)
         self.orders: list[Order] = []
+        self.answers: dict[str, Order] = {}
         self.clock = clock
+        self.me = name_of(OPERATOR, label)
+        self._label = label
+        self._epoch: int | None = None
         self._telemetry = telemetry
         self._sources = _sources(spec)
         self._clients: dict[str, Client] = {
@@ -81,6 +101,7 @@ class Feed:
                 self._tasks = tasks
                 for name in self._sources:
                     tasks.create_task(self._follow(name))
+                tasks.create_task(self._renew())
         finally:
             self._tasks = None
             for client in self._clients.values():
@@ -90,7 +111,8 @@ class Feed:
 
     def moment(self, notice: str = "") -> Moment:
         """What is known now; reads the telemetry that has arrived."""
-        return Moment(self.state, self._live(), self.clock.wall(), notice)
+        lease = Lease(self.state.lease_holder, self.me)
+        return Moment(self.state, self._live(), self.clock.wall(), notice, lease)
 
     def _live(self) -> dict[str, Live]:
         found: dict[str, Live] = {}
@@ -135,20 +157,51 @@ class Feed:
         if failed:
             self._answer(order, failed[0][0], "; ".join(detail for _, detail in failed))
         else:
-            self._answer(order, orders.DONE, "")
+            told = "; ".join(detail for _, detail in answers if detail)
+            self._answer(order, orders.DONE, told)
 
     async def _send(self, name: str, command: c.AnyCommand) -> tuple[str, str]:
         client = self._clients[name]
         try:
+            if isinstance(command, c.TakeLease):
+                await self._take(force=command.force)
+                return orders.DONE, ""
             epoch = None
             if name == SUPERVISOR and isinstance(command, LEASED):
-                epoch = (await client.call(c.TakeLease(), LeaseTaken, ANSWER_S)).epoch
+                epoch = await self._take()
+            if isinstance(command, c.Approve | c.Reject):
+                answer = await client.call(command, ApprovalAnswer, ANSWER_S, lease_epoch=epoch)
+                return orders.DONE, f"{answer.state.value} by {answer.by} {answer.note}".rstrip()
             await client.request(command, ANSWER_S, lease_epoch=epoch)
         except Refused as refused:
             return orders.REFUSED, refused.reason
         except Unreachable:
             return orders.UNKNOWN, f"{name} gave no answer in {ANSWER_S:g} s"
         return orders.DONE, ""
+
+    # --- the control lease ------------------------------------------------------------------
+
+    async def _take(self, *, force: bool = False) -> int:
+        """Epoch of our control lease, taken or renewed; never from another unless by `force`."""
+        command = c.TakeLease(force=force, label=self._label)
+        taken = await self._clients[SUPERVISOR].call(command, LeaseTaken, ANSWER_S)
+        self._epoch = taken.epoch
+        return taken.epoch
+
+    async def _renew(self) -> None:
+        """Keep the lease for as long as this room is open and nobody took it."""
+        while True:
+            await self.clock.sleep(LEASE_TTL_S / 3.0)
+            if self._epoch is not None and self.state.lease_holder == self.me:
+                with contextlib.suppress(Refused, Unreachable):
+                    await self._take()
+
+    async def give_back(self) -> None:
+        """Let others have the lease at once, if it is ours; tried for a moment only."""
+        if self._epoch is not None and self.state.lease_holder == self.me:
+            with contextlib.suppress(Refused, Unreachable):
+                released = c.ReleaseLease(epoch=self._epoch)
+                await self._clients[SUPERVISOR].request(released, GIVE_BACK_S)
 
     def refuse(self, words: str, reason: str) -> None:
         """Say that something cannot be done, in the place where orders stand."""
@@ -168,6 +221,24 @@ class Feed:
             Unreachable: It does not answer.
         """
         return await self._clients[station].call(c.GetFrame(), CameraFrame, FRAME_S)
+
+    async def card(self, station: str, approval_id: str) -> ApprovalCard:
+        """What a person is asked to decide on.
+
+        Raises:
+            Refused: There is no such approval.
+            Unreachable: The station does not answer.
+        """
+        asked = c.GetApproval(approval_id=approval_id)
+        return await self._clients[station].call(asked, ApprovalCard, ANSWER_S)
+
+    async def checklist(self) -> Checklist:
+        """What a hand-over needs, now.
+
+        Raises:
+            Refused, Unreachable: The supervisor told nothing.
+        """
+        return await self._clients[SUPERVISOR].call(c.GetChecklist(), Checklist, ANSWER_S)
 
     # --- journals ---------------------------------------------------------------------------
 
@@ -208,4 +279,13 @@ def connect(home: Path, spec: RunSpec, clock: Clock) -> Feed:
     telemetry = TelemetrySubscriber(StationTelemetry, load_keypair(home, OPERATOR), clock)
     for name in spec.stations:
         telemetry.add(telemetry_endpoint(home, name), load_public(home, name))
-    return Feed(spec, ZmqTransport(home, clock), telemetry, clock)
+    return Feed(spec, ZmqTransport(home, clock), telemetry, clock, own_label())
+
+
+def own_label() -> str:
+    """Who looks at this room from where: person, machine and terminal."""
+    try:
+        terminal = os.ttyname(0).removeprefix("/dev/")
+    except OSError:
+        terminal = str(os.getpid())
+    return f"{getpass.getuser()}@{socket.gethostname()}:{terminal}"

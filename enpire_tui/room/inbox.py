@@ -13,7 +13,7 @@ _ASKED = {
     "LOST": "look whether its daemon, its host and its link are up",
     "HELD": "release it when it may move again",
 }
-_MOVING = ("EXECUTING", "EXPLORING", "RESETTING")
+_MOVING = ("EXECUTING", "EXPLORING", "TRYING")
 
 
 class Item(NamedTuple):
@@ -42,8 +42,32 @@ class Item(NamedTuple):
 
 def items(moment: Moment) -> list[Item]:
     """Everything that waits, the oldest first."""
-    found = [*_stations(moment), *_agents(moment)]
+    found = [*_approvals(moment), *_stations(moment), *_agents(moment)]
     return sorted(found, key=lambda each: (each.since_wall_s, each.key))
+
+
+def _approvals(moment: Moment) -> list[Item]:
+    """They block their robots."""
+    found: list[Item] = []
+    for name, seen in moment.state.stations.items():
+        pending = seen.tries.pending
+        if pending is None or pending.until_wall_s < moment.now_wall_s:
+            continue
+        asked, failed = pending.asked, ", ".join(pending.asked.failed)
+        found.append(
+            Item(
+                f"{APPROVAL}/{asked.approval_id}",
+                APPROVAL,
+                asked.approval_id,
+                "APPROVAL",
+                pending.wall_s,
+                name,
+                f"reset {asked.number}: {asked.summary}",
+                f"reject it, failed: {failed}" if failed else "look at its card, then answer",
+                urgent=True,
+            )
+        )
+    return found
 
 
 def _stations(moment: Moment) -> list[Item]:
@@ -53,7 +77,7 @@ def _stations(moment: Moment) -> list[Item]:
         if word not in _ASKED:
             continue
         since_s, live = seen.stopped_wall_s, moment.live.get(name)
-        urgent = word != "HELD" or not seen.fold.held.endswith("(by operator)")
+        urgent = not seen.by_person
         if word == "LOST":
             since_s = moment.state.link_wall_s.get(name, seen.row_wall_s)
             urgent = live is not None and live.value.word in _MOVING

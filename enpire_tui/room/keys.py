@@ -56,6 +56,7 @@ DEFAULT: dict[str, tuple[str, ...]] = {
     "resume_agent": ("u",),
     "message_agent": ("m",),
     "try_reset": ("T",),
+    "try_verify": ("V",),
     "help": ("question_mark",),
     "palette": ("ctrl+p", "colon"),
     "theme": ("t",),

@@ -30,12 +30,17 @@ class Lease(NamedTuple):
     """The control lease as the supervisor told it last.
 
     Attributes:
-        holder: Name of an operator, "" if nobody holds it.
-        me: Who looks at this room.
+        holder: Key and label of an operator, "" if nobody holds it.
+        me: Who looks at this room, likewise.
     """
 
     holder: str = ""
     me: str = ""
+
+    @property
+    def who(self) -> str:
+        """The holder for people: its label, where its key has one."""
+        return self.holder.partition("/")[2] or self.holder
 
     @property
     def free(self) -> bool:
@@ -96,6 +101,9 @@ class Moment(NamedTuple):
             case "HELD":
                 return Need(3, f"held: {detail}")
             case _:
+                pending = seen.tries.pending
+                if pending is not None:
+                    return Need(4, f"asks for your approval: {pending.asked.summary}")
                 return self._agent_need(station)
 
     def _agent_need(self, station: str) -> Need:
@@ -104,9 +112,9 @@ class Moment(NamedTuple):
         if agent is None or run.ended is not None:
             return NOTHING
         if agent.state == "FAILED":
-            return Need(4, f"{agent.name} failed: {agent.detail}")
+            return Need(5, f"{agent.name} failed: {agent.detail}")
         if agent.state == "PAUSED":
-            return Need(5, f"{agent.name} is paused")
+            return Need(6, f"{agent.name} is paused")
         return NOTHING
 
     def agent(self, station: str) -> AgentSeen | None:
@@ -125,7 +133,9 @@ class Moment(NamedTuple):
     @property
     def moving(self) -> int:
         """Stations that work."""
-        return sum(self.word(name) in ("EXECUTING", "EXPLORING") for name in self.state.stations)
+        return sum(
+            self.word(name) in ("EXECUTING", "EXPLORING", "TRYING") for name in self.state.stations
+        )
 
     @property
     def held(self) -> int:

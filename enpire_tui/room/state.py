@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from enpire_tui.home import SUPERVISOR
 from enpire_tui.room import words
+from enpire_tui.room.tries import Tries
 from enpire_tui.run_spec import RunSpec
 from enpire_tui.supervisor import state as run_fold
 from enpire_tui.supervisor import station_fold
@@ -73,6 +74,7 @@ class StationSeen:
 
     Attributes:
         stopped_wall_s: When it was held or quarantined last.
+        by_person: Whether an operator did it.
     """
 
     fold: station_fold.StationFold
@@ -83,6 +85,8 @@ class StationSeen:
     purposes: dict[str, Purpose] = field(default_factory=dict[str, Purpose])
     row_wall_s: float = 0.0
     stopped_wall_s: float = 0.0
+    by_person: bool = False
+    tries: Tries = field(default_factory=Tries)
 
     @property
     def rate(self) -> float | None:
@@ -127,6 +131,7 @@ class RoomState:
         order: Changes whenever events did anything but grow at their end.
         measured_wall_s: When the run's clock, or its end, was journalled last.
         link_wall_s: When the supervisor told last how it reaches a station.
+        lease_holder: Key and label of who holds the control lease, "" for nobody.
     """
 
     def __init__(self, spec: RunSpec) -> None:
@@ -139,6 +144,7 @@ class RoomState:
         self.order = 0
         self.measured_wall_s = 0.0
         self.link_wall_s: dict[str, float] = {}
+        self.lease_holder = ""
 
     def apply(self, source: str, row: Row) -> None:
         """Folds a row of the journal that daemon `source` keeps."""
@@ -150,11 +156,7 @@ class RoomState:
         elif isinstance(row.event, ev.TokensMetered):
             self._tokens(row.event, row.wall_s)
         elif source == SUPERVISOR:
-            run_fold.apply(self.run, row.seq, row.event)
-            if isinstance(row.event, ev.RunStarted | ev.FleetMeasured | ev.RunEnded):
-                self.measured_wall_s = row.wall_s
-            elif isinstance(row.event, ev.StationSeen):
-                self.link_wall_s[row.event.station] = row.wall_s
+            self._supervisor(row)
         self._note(source, row)
 
     def forget(self, source: str) -> None:
@@ -166,7 +168,7 @@ class RoomState:
         elif source in self.agents:
             self.agents[source] = AgentSeen(source)
         elif source == SUPERVISOR:
-            self.run = run_fold.RunState()
+            self.run, self.lease_holder = run_fold.RunState(), ""
         self.events = [each for each in self.events if each.source != source]
 
     def elapsed_s(self, now_wall_s: float) -> float:
@@ -177,7 +179,23 @@ class RoomState:
         # A supervisor that is away journals nothing; its clock is not guessed for long.
         return run.elapsed_s + max(0.0, min(30.0, now_wall_s - self.measured_wall_s))
 
+    def _supervisor(self, row: Row) -> None:
+        run_fold.apply(self.run, row.seq, row.event)
+        match row.event:
+            case ev.RunStarted() | ev.FleetMeasured() | ev.RunEnded():
+                self.measured_wall_s = row.wall_s
+            case ev.StationSeen(station=station):
+                self.link_wall_s[station] = row.wall_s
+            case ev.LeaseChanged(holder=holder):
+                self.lease_holder = holder
+            case ev.DaemonStarted():
+                # A supervisor that begins anew has forgotten who held it.
+                self.lease_holder = ""
+            case _:
+                pass
+
     def _station(self, seen: StationSeen, row: Row) -> None:
+        seen.tries.apply(row.event, row.wall_s)
         station_fold.apply(seen.fold, row.seq, row.event)
         seen.fold.finished.clear()
         seen.row_wall_s = row.wall_s
@@ -186,8 +204,10 @@ class RoomState:
                 seen.purposes[batch_id] = purpose
             case ev.BatchFinished(batch_id=batch_id):
                 seen.purposes.pop(batch_id, None)
-            case ev.StationHeld() | ev.StationQuarantined():
-                seen.stopped_wall_s = row.wall_s
+            case ev.StationHeld(by=by):
+                seen.stopped_wall_s, seen.by_person = row.wall_s, by.startswith("operator")
+            case ev.StationQuarantined():
+                seen.stopped_wall_s, seen.by_person = row.wall_s, False
             case ev.EpisodeFinished(batch_id=batch_id, episode=episode):
                 if episode.outcome is not Outcome.VOID:
                     seen.recent.append(episode.outcome is Outcome.SUCCESS)

@@ -1,28 +1,20 @@
 """What people do to the fleet, as commands to its daemons; asks first where that is due. No Textual."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 from enpire_tui.home import SUPERVISOR
+from enpire_tui.room import card
 from enpire_tui.room.actions import Where
 from enpire_tui.room.feed import Feed
 from enpire_tui.room.orders import StopKey
+from enpire_tui.room.questions import Answers, Question, Watched
+from enpire_tui.room.views import checklist
 from enpire_tui.room.views.menus import WARNING
 from robots.wire import commands as c
+from robots.wire.client import Refused, Unreachable
+from robots.wire.records import Mode
 
 REASON = "operator, in the control room"
 
-Answers = tuple[str, ...]
-
-
-class Question(NamedTuple):
-    """What is asked before a verb is sent; `then` takes what was typed."""
-
-    heading: str
-    text: str
-    asked: tuple[str, ...]
-    word: str
-    then: Callable[[Answers], None]
+MOST_RESETS, MOST_MINUTES = 50, 120.0
 
 
 class Verbs:
@@ -77,6 +69,116 @@ class Verbs:
         asked = (f"type {word}", "what was wrong (for the journal)")
         return Question("Release the fleet", text, asked, word, then)
 
+    # --- authority --------------------------------------------------------------------------
+
+    def take_lease(self, where: Where) -> Question | None:
+        """Take the control lease: at once if it is free, from another by typing `take`."""
+        lease = where.moment.lease
+
+        def then(answers: Answers) -> None:
+            del answers
+            self._feed.order(
+                f"take control from {lease.who}", {SUPERVISOR: c.TakeLease(force=True)}
+            )
+
+        if lease.free:
+            self._feed.order("take control", {SUPERVISOR: c.TakeLease()})
+            return None
+        text = (
+            f"{lease.who} commands this fleet. What {lease.who} orders after this is refused; the "
+            "robots go on as they are, and anyone can stop them at any time."
+        )
+        return Question("Take control", text, ("type take",), "take", then)
+
+    def hand_over(self, where: Where) -> Question:
+        """Hand the fleet over to autonomy: a live checklist and a typed word."""
+        stations = where.moment.state.spec.stations
+
+        def then(answers: Answers) -> None:
+            command = c.HandOver(mode=Mode.AUTONOMOUS, word=answers[0])
+            self._feed.order("hand over", {SUPERVISOR: command})
+
+        async def watch() -> Watched:
+            try:
+                found = await self._feed.checklist()
+            except (Refused, Unreachable) as fault:
+                return Watched([], f"the supervisor told no checklist: {fault}")
+            return Watched(checklist.lines(found), checklist.objection(found), found.word)
+
+        text = (
+            f"{', '.join(stations)}: every motion without a question before it, until the run ends "
+            "or somebody stops it."
+        )
+        return Question("Hand over to autonomy", text, ("the word",), "", then, watch)
+
+    def take_back(self, where: Where) -> None:
+        """Back to setup, at once."""
+        del where
+        self._feed.order("back to setup", {SUPERVISOR: c.HandOver(mode=Mode.SETUP)})
+
+    # SAFETY: what is approved is what was painted; keys that came too soon are not answers.
+    def approve(self, where: Where) -> None:
+        """Let the robot move once, as the card shows."""
+        shown = self._settled("approve", where)
+        if shown is not None:
+            self._answer(f"approve one reset of {where.station}", shown, card.approval(shown))
+
+    def approve_more(self, where: Where) -> Question | None:
+        """The same, and further resets of the same code, so many and for so long."""
+        shown = self._settled("approve several", where)
+        if shown is None:
+            return None
+
+        def then(answers: Answers) -> None:
+            count, minutes = int(answers[1]), float(answers[2])
+            words = f"approve {count} resets of {where.station} in {minutes:g} min"
+            self._answer(words, shown, card.approval(shown, count, minutes))
+
+        text = (
+            f"{where.station} moves as its card shows, and may repeat its reset without a card. "
+            "One changed byte of its task's files ends that."
+        )
+        asked = ("type approve", f"how many resets, 2 to {MOST_RESETS}", "within how many minutes")
+        heading = f"Approve several resets of {where.station}"
+        return Question(heading, text, asked, "approve", then, check=_scope)
+
+    def reject(self, where: Where) -> Question | None:
+        """Let the robot stay; the words go to whoever wrote the code."""
+        shown = self._settled("reject", where)
+        if shown is None:
+            return None
+
+        def then(answers: Answers) -> None:
+            command = c.Reject(approval_id=shown.card.approval_id, words=answers[0])
+            self._answer(f"reject the reset of {where.station}", shown, command)
+
+        text = "Your words go to the try, the journal and the station's agent, as data."
+        return Question(f"Reject the reset of {where.station}", text, ("why",), "", then)
+
+    def _settled(self, words: str, where: Where) -> card.Shown | None:
+        shown = where.card
+        if shown is None or card.early(shown, where.now_s):
+            self._feed.refuse(words, "the card has only just appeared; look, then press again")
+            return None
+        return shown
+
+    def _answer(self, words: str, shown: card.Shown, command: c.Approve | c.Reject) -> None:
+        self._feed.answers[shown.card.approval_id] = self._feed.order(words, {SUPERVISOR: command})
+
+    # --- setup ------------------------------------------------------------------------------
+
+    def try_reset(self, where: Where) -> None:
+        """Have the station show what its reset would do; nothing moves before it is approved."""
+        name = where.station
+        self._feed.order(f"try the reset of {name}", {SUPERVISOR: c.TryReset(station=name)})
+
+    def try_verify(self, where: Where) -> None:
+        """Have the station's verifier look once."""
+        name = where.station
+        self._feed.order(f"ask the verifier of {name}", {SUPERVISOR: c.TryVerify(station=name)})
+
+    # --- agents -----------------------------------------------------------------------------
+
     def pause_agent(self, where: Where) -> None:
         """No further turn after the present one; the robot is not held by it."""
         agent = _agent(where)
@@ -96,6 +198,17 @@ class Verbs:
 
         text = f"{agent} reads it at its next turn; it stands in the journal."
         return Question(f"Message to {agent}", text, ("your words",), "", then)
+
+
+def _scope(answers: Answers) -> str:
+    """What is wrong with count and minutes."""
+    try:
+        count, minutes = int(answers[1]), float(answers[2])
+    except ValueError:
+        return "a whole number of resets, and minutes, please"
+    if not 2 <= count <= MOST_RESETS:
+        return f"2 to {MOST_RESETS} resets, got {count}"
+    return "" if 0.0 < minutes <= MOST_MINUTES else f"up to {MOST_MINUTES:g} min, got {minutes:g}"
 
 
 def _agent(where: Where) -> str:

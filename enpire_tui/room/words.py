@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from enpire_tui.room import tries
 from robots.wire import events as ev
 from robots.wire.records import Outcome
 
@@ -33,17 +34,28 @@ def event(row: ev.AnyEvent) -> Told | None:
             )
         case ev.RunStopRequested(reason=reason, by=by):
             return Told("warn", f"{by} asked for the run's end: {reason}")
-        case ev.ModeChanged(mode=mode, by=by):
-            return Told("note", f"mode {mode.value} by {by}")
-        case ev.FleetHeld(reason=reason, by=by):
-            return Told("warn", f"fleet held by {by}: {reason}")
-        case ev.FleetReleased(cause=cause, by=by):
-            return Told("good", f"fleet released by {by} {cause}".rstrip())
         case ev.StationSeen(station=station, state=state, detail=detail):
             tone = "good" if state == "ONLINE" else "bad"
             return Told(tone, f"{station} {state} {detail}".rstrip())
         case _:
-            return _research(row) or _station(row) or _agent(row)
+            return _authority(row) or _research(row) or _station(row) or _agent(row)
+
+
+def _authority(row: ev.AnyEvent) -> Told | None:
+    match row:
+        case ev.ModeChanged(mode=mode, by=by):
+            return Told("note", f"mode {mode.value} by {by}")
+        case ev.LeaseChanged(holder=holder, how=how, before=before):
+            if not holder:
+                return Told("dim", f"control lease {how}: {before} commands no longer", quiet=True)
+            taken = f", taken from {before}" if how == "forced" else ""
+            return Told("note", f"{holder} holds the control lease{taken}", quiet=how != "forced")
+        case ev.FleetHeld(reason=reason, by=by):
+            return Told("warn", f"fleet held by {by}: {reason}")
+        case ev.FleetReleased(cause=cause, by=by):
+            return Told("good", f"fleet released by {by} {cause}".rstrip())
+        case _:
+            return None
 
 
 def _research(row: ev.AnyEvent) -> Told | None:
@@ -109,7 +121,8 @@ def _station(row: ev.AnyEvent) -> Told | None:
                 quiet=True,
             )
         case _:
-            return None
+            told = tries.told(row)
+            return Told(*told) if told is not None else None
 
 
 def _agent(row: ev.AnyEvent) -> Told | None:

@@ -18,6 +18,7 @@ from enpire_tui.room.line_list import LineList, lines
 from enpire_tui.room.moment import Moment
 from enpire_tui.room.orders import Order
 from enpire_tui.room.views import menus, top
+from robots.wire.approvals import ApprovalCard
 from robots.wire.station_replies import CameraFrame
 
 WIDE, SHORT = 120, 34
@@ -35,6 +36,22 @@ class Room(Protocol):
 
     def show(self, name: str, station: str = "") -> None:
         """Go to a screen."""
+        ...
+
+    def show_approval(self, station: str, approval_id: str) -> None:
+        """Go to an approval's card."""
+        ...
+
+    async def card(self, station: str, approval_id: str) -> ApprovalCard:
+        """An approval's card; `Refused` or `Unreachable` if the station does not tell it."""
+        ...
+
+    def answer(self, approval_id: str) -> Order | None:
+        """What this room answered last to an approval."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that ages and guards are counted in."""
         ...
 
     async def frame(self, station: str) -> CameraFrame:

@@ -1,5 +1,7 @@
 """What is asked before something happens, and help."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -9,64 +11,82 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from enpire_tui.room.line_list import LineList, lines
+from enpire_tui.room.questions import Answers, Question, Watched
 from enpire_tui.room.text import Line, wrap
 
 WIDTH = 66
+WATCH_EVERY_S = 1.0
 
 
-class Dialog(ModalScreen[tuple[str, ...] | None]):
-    """Asks for some words; escape takes nothing and does nothing.
-
-    Args:
-        heading: What is about to happen.
-        text: What a person should know before.
-        asked: A placeholder for each field.
-        word: What the first field must say, "" if it may say anything but nothing.
-    """
+class Dialog(ModalScreen[Answers | None]):
+    """Asks for some words; escape takes nothing and does nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape", "cancel", "do nothing")]
 
-    def __init__(self, heading: str, text: str, asked: tuple[str, ...], word: str = "") -> None:
+    def __init__(self, question: Question) -> None:
         super().__init__()
-        self._heading = heading
-        self._text = text
-        self._asked = asked
-        self._word = word
+        self._asked = question
+        self._watched = Watched([], "looking", "") if question.watch is not None else None
 
     def compose(self) -> ComposeResult:
+        fields = enumerate(self._asked.asked)
         framed = Vertical(
             LineList(cursor=False, id="said").unfocusable(),
-            *(Input(placeholder=each, id=f"answer-{i}") for i, each in enumerate(self._asked)),
+            *(Input(placeholder=each, id=f"answer-{i}") for i, each in fields),
             classes="dialog",
         )
-        framed.border_title = self._heading
+        framed.border_title = self._asked.heading
         yield framed
 
     def on_mount(self) -> None:
         self._say("")
         self.query_one("#answer-0", Input).focus()
+        if self._asked.watch is not None:
+            self.run_worker(self._watch(self._asked.watch))
+
+    async def _watch(self, ask: Callable[[], Awaitable[Watched]]) -> None:
+        while True:
+            self._watched = await ask()
+            self._say("")
+            await asyncio.sleep(WATCH_EVERY_S)
 
     def _say(self, objection: str) -> None:
-        told: list[Line] = [((part, ""),) for part in wrap(self._text, WIDTH)]
-        told += [
-            (),
-            ((objection or "enter confirms, escape does nothing", "bad" if objection else "dim"),),
-        ]
+        told: list[Line] = [((part, ""),) for part in wrap(self._asked.text, WIDTH)]
+        hint = "enter confirms, escape does nothing"
+        if self._watched is not None:
+            told += [(), *self._watched.lines]
+            objection = objection or self._watched.objection
+            hint = f"type {self._watched.word}; {hint}"
+        told += [(), ((objection or hint, "bad" if objection else "dim"),)]
         said = self.query_one("#said", LineList)
+        if said.styles.height is None or said.styles.height.value != len(told):
+            said.styles.height = len(told)
         said.show(lines(told))
-        said.styles.height = len(told)
+
+    def _objection(self, answers: Answers) -> str:
+        """Why these answers confirm nothing."""
+        watched, word = self._watched, self._asked.word
+        if watched is not None:
+            if watched.objection:
+                return watched.objection
+            word = watched.word
+        if (word and answers[0] != word) or not answers[0]:
+            return f"type {word} to confirm" if word else "there is nothing to send"
+        return ""
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """The last field confirms; the first one must say the word."""
-        fields = [self.query_one(f"#answer-{i}", Input) for i in range(len(self._asked))]
-        first = fields[0].value.strip()
-        if (self._word and first != self._word) or not first:
-            self._say(f"type {self._word} to confirm" if self._word else "there is nothing to send")
-            fields[0].focus()
-        elif event.input is not fields[-1]:
+        fields = [self.query_one(f"#answer-{i}", Input) for i in range(len(self._asked.asked))]
+        answers = tuple(field.value.strip() for field in fields)
+        first, last = self._objection(answers), event.input is fields[-1]
+        objection = first or (self._asked.check(answers) if last else "")
+        if objection:
+            self._say(objection)
+            fields[0 if first else 1].focus()
+        elif not last:
             fields[fields.index(event.input) + 1].focus()
         else:
-            self.dismiss(tuple(field.value.strip() for field in fields))
+            self.dismiss(answers)
 
     def action_cancel(self) -> None:
         """Do nothing."""

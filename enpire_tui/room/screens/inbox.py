@@ -6,7 +6,7 @@ from typing import ClassVar
 from textual.widget import Widget
 
 from enpire_tui.room import inbox
-from enpire_tui.room.actions import APPROVAL, INBOX, WORKSPACE
+from enpire_tui.room.actions import INBOX, WORKSPACE
 from enpire_tui.room.line_list import FixedRows, LineList, lines
 from enpire_tui.room.moment import Moment
 from enpire_tui.room.screens.base import RoomScreen, pane, room_of
@@ -53,6 +53,6 @@ class InboxScreen(RoomScreen):
     def on_line_list_entered(self, message: LineList.Entered) -> None:
         item = self._items[message.key]
         if item.kind == inbox.APPROVAL:
-            room_of(self).show(APPROVAL, item.subject)
+            room_of(self).show_approval(item.station, item.subject)
         elif item.station:
             room_of(self).show(WORKSPACE, item.station)

@@ -1,6 +1,6 @@
 """The inbox as a list: what waits for a person, the oldest first. Pure."""
 
-from enpire_tui.room.inbox import Item, waited
+from enpire_tui.room.inbox import APPROVAL, Item, waited
 from enpire_tui.room.text import Line, fit, wrap
 from enpire_tui.room.views.pieces import field, word
 
@@ -11,9 +11,8 @@ def header(width: int) -> Line:
     """Names of the columns."""
     asked = "asked of you" if width >= WIDE else ""
     told = width - AGE - STATE - WHO - (len(asked) and width // 3)
-    return ((fit("waits", AGE) + fit("what", STATE) + fit("who", WHO), "dim"),) + (
-        (fit("why", told) + asked, "dim"),
-    )
+    names = fit("waits", AGE) + fit("what", STATE) + fit("who", WHO) + fit("why", told) + asked
+    return ((names, "dim"),)
 
 
 def rows(items: list[Item], now_wall_s: float, width: int) -> list[tuple[str, Line]]:
@@ -26,7 +25,7 @@ def rows(items: list[Item], now_wall_s: float, width: int) -> list[tuple[str, Li
             (
                 (fit(waited(each, now_wall_s), AGE), "dim"),
                 word(each.word, STATE),
-                (fit(each.subject if each.kind != "approval" else each.station, WHO), "bold"),
+                (fit(each.station if each.kind == APPROVAL else each.subject, WHO), "bold"),
                 (fit(each.text, told - 1) + " ", "bold warn" if each.urgent else ""),
                 (fit(each.asked, third) if third else "", "dim"),
             ),

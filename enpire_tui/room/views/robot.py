@@ -1,7 +1,7 @@
 """The robot of a workspace: state, pose between its limits, last episodes, camera. Pure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from enpire_tui.room.moment import Live, Moment
@@ -18,6 +18,8 @@ from robots.wire.station_replies import CameraFrame
 _UNSHOWN = ("goal", "time")
 _AXES = ("x", "y", "z")
 EPISODES = 40
+# Lines about the last try in setup.
+TRIES = 3
 # A station without grants tells a very long one.
 _ENDLESS_S = 1e5
 
@@ -60,6 +62,8 @@ def lines(
     live, seen, need = moment.live.get(name), moment.station(name), moment.need(name)
     told: list[Line] = [(word(moment.word(name), 14), (batch(moment, name), ""))]
     told += [((part, "bold warn"),) for part in wrap(need.text, width)[:2] if part]
+    tried = list(seen.tries.told)[-TRIES:] if seen.tries.pending is None else []
+    told += [((part, tone),) for tone, text in tried for part in wrap(text, width)[:2]]
     told += frame
     if live is not None:
         told += _standing(live)
@@ -142,16 +146,27 @@ def episodes(seen: StationSeen, count: int = EPISODES) -> list[Line]:
     return told
 
 
-def picture(frame: CameraFrame, width: int) -> list[Line]:
-    """A camera frame in half-blocks: two pixels a cell, one above the other."""
+def picture(
+    frame: CameraFrame, width: int, marks: Mapping[tuple[int, int], str] | None = None
+) -> list[Line]:
+    """A camera frame in half-blocks: two pixels a cell, one above the other.
+
+    Args:
+        frame: The picture.
+        width: Cells at most.
+        marks: Colours of pixels of what is drawn, by column and row, that cover the picture's own.
+    """
+    over = marks or {}
     wide = max(1, min(width, frame.width))
     rows = max(1, round(wide * frame.height / frame.width / 2))
     told: list[Line] = []
     for row in range(rows):
         spans: list[tuple[str, str]] = []
         for column in range(wide):
-            upper = _pixel(frame, column / wide, 2 * row / (2 * rows))
-            lower = _pixel(frame, column / wide, (2 * row + 1) / (2 * rows))
+            upper, lower = (
+                over.get((column, y)) or _pixel(frame, column / wide, y / (2 * rows))
+                for y in (2 * row, 2 * row + 1)
+            )
             tone = f"{upper} on {lower}"
             if spans and spans[-1][1] == tone:
                 spans[-1] = (spans[-1][0] + "▀", tone)

@@ -59,7 +59,7 @@ def _control(lease: Lease) -> Line:
     """Who holds the control lease."""
     if lease.free:
         return (("  nobody controls", "dim"),)
-    return (("  you control", "good"),) if lease.mine else ((f"  {lease.holder} controls", "warn"),)
+    return (("  you control", "good"),) if lease.mine else ((f"  {lease.who} controls", "warn"),)
 
 
 def _attention(moment: Moment, *, narrow: bool) -> Line:
