@@ -136,6 +136,15 @@ class StationQuarantined(Event):
     reason: str
 
 
+class SceneLabelled(Event):
+    """A person judged a scene, or took the judgement back (`withdrawn`)."""
+
+    label_id: str
+    success: bool
+    by: str
+    withdrawn: bool = False
+
+
 class GrantReceived(Event):
     """A motion grant was accepted."""
 
@@ -270,6 +279,7 @@ AnyEvent = (
     | StationHeld
     | StationReleased
     | StationQuarantined
+    | SceneLabelled
     | GrantReceived
     | GrantLapsed
     | AgentStateChanged
