@@ -119,19 +119,24 @@ class Authority:
             if self._cancelled is None or not self._cancelled.closing:
                 self._cancelled = self._to_cancel.pop(batch_id, None)
 
-    def admit_episode(self) -> None:
+    def admit_episode(self, meanwhile: Callable[[], None]) -> None:
         """Wait until the robot may move; between episodes, where a hold costs nothing.
+
+        Args:
+            meanwhile: Called now and then while it waits.
 
         Raises:
             BatchCancelled: The batch was cancelled or the daemon closes.
         """
-        with self._changed:
-            while True:
+        while True:
+            with self._changed:
                 if self._cancelled is not None:
                     raise self._cancelled
                 if self._stop is None and self.granted():
                     return
                 self._changed.wait(_WAIT_S)
+            # SAFETY: not under the lock, which a stop has to take.
+            meanwhile()
 
     def check(self, *, during_policy: bool) -> None:
         """Go on, wait (a lapsed grant in setup), or stop.

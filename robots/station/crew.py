@@ -17,6 +17,7 @@ import msgspec
 from robots.safety.table import Condition
 from robots.station.authority import Authority, BatchCancelled
 from robots.station.children import printable
+from robots.station.glimpses import Glimpses
 from robots.station.ledger import Ledger, sha256_of
 from robots.station.recording import Recorder, RecordingInfo, Trace
 from robots.station.reports import ledger_record
@@ -86,6 +87,7 @@ class Crew:
         self._evidence = evidence
         self.stopped = stopped
         self._gave_up = gave_up
+        self.glimpses = Glimpses()
         self._plans: queue.Queue[tuple[BatchPlan, float] | None] = queue.Queue(maxsize=2)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"{station}-batches", daemon=True)
@@ -109,10 +111,17 @@ class Crew:
     def _work(self) -> None:
         rig: Rig | None = None
         try:
-            while (handed := self._plans.get()) is not None:
+            while True:
+                try:
+                    handed = self._plans.get(timeout=_RETRY_S)
+                except queue.Empty:
+                    rig = self._look(rig)
+                    continue
+                if handed is None:
+                    break
                 plan, started_wall_s = handed
                 try:
-                    rig = rig or self._make_rig()
+                    rig = rig or self._made()
                     self._run(rig, plan, started_wall_s)
                 except BatchCancelled:
                     break
@@ -123,6 +132,25 @@ class Crew:
                     self._fault(plan, fault)
         finally:
             self._discard(rig)
+
+    def _made(self) -> Rig:
+        rig = self._make_rig()
+        rig.env.glimpses = self.glimpses
+        return rig
+
+    def _look(self, rig: Rig | None) -> Rig | None:
+        """Show the scene to whoever asked for it, while there is no batch."""
+        if not self.glimpses.asked:
+            return rig
+        try:
+            rig = rig or self._made()
+        except Exception as fault:
+            # The process's edge of this thread: the next batch tells what is wrong with the robot.
+            log.exception("%s: nothing to be seen", self._station)
+            self.glimpses.refuse(fault)
+            return None
+        rig.look()
+        return rig
 
     def _run(self, rig: Rig, plan: BatchPlan, started_wall_s: float) -> None:
         end = rig.run(plan, _Journalled(self, plan, rig))

@@ -18,6 +18,8 @@ from robots.station.batches import Batches, objection
 from robots.station.config import StationConfig
 from robots.station.crew import Crew
 from robots.station.grants import GrantRefused, accept
+from robots.station.labelling import Labelling
+from robots.station.labels import Labels
 from robots.station.latch import Latch, Standing
 from robots.station.ledger import Ledger, sha256_of
 from robots.station.portrait import Portrait
@@ -65,6 +67,7 @@ class Station:
         ledger: Its ledger.
         clock: Time.
         make_rig: Makes the rig on the batch thread, given the authority.
+        labels: Where people's judgements of its scenes are kept.
         public_key: Of its ledger.
     """
 
@@ -77,6 +80,7 @@ class Station:
         ledger: Ledger,
         clock: Clock,
         make_rig: Callable[[Authority], Rig],
+        labels: Labels,
         *,
         public_key: bytes,
     ) -> None:
@@ -119,6 +123,8 @@ class Station:
             stopped=self._stopped,
             gave_up=lambda: self._soon(self._on_gave_up),
         )
+        look, note = self._crew.glimpses.ask, self._scribe.note
+        self._labelling = Labelling(name, labels, look, clock, note)
 
     # --- life -------------------------------------------------------------------------------
 
@@ -198,6 +204,8 @@ class Station:
                 return self._episode(command, peer)
             case commands.GetFrame():
                 return await self._stills.take(self._rig)
+            case commands.LabelScene() | commands.WithdrawLabel():
+                return await self._labelling.take(command)
             case commands.RenewGrant():
                 return self._renew(command)
             case commands.Hold(reason=reason):

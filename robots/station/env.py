@@ -15,6 +15,7 @@ from robots.safety.limits import validated
 from robots.safety.table import RAMP_DOWN_S, Condition
 from robots.station.authority import Authority, MotionStopped
 from robots.station.children import Child, ChildFailed, Children, Sight, VerifyChild
+from robots.station.glimpses import Glimpses
 from robots.station.judge import Judge
 from robots.station.motion import Motion
 from robots.station.resetting import Resetter
@@ -38,6 +39,7 @@ class StationEnv:
     Attributes:
         observation: The last one, {} until a reset has succeeded.
         history: The last ones, oldest first.
+        glimpses: Who asked to see the scene.
 
     Args:
         driver: The robot.
@@ -66,6 +68,7 @@ class StationEnv:
         self._authority = authority
         self._children = children
         self._verifier: VerifyChild | None = None
+        self.glimpses = Glimpses()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -122,6 +125,8 @@ class StationEnv:
             raise MotionStopped(decision, fault.detail)
         observation = self.observation = self.motion.observe()
         self.history.append(observation)
+        if self.glimpses.asked:
+            self.glimpses.serve(self.driver, observation)
         if self.judge.look(observation, self.motion.time_s):
             reason = "verified" if self.driver.capabilities.verifies else "world_success"
             return observation, 1.0, True, False, {"reason": reason}

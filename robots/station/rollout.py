@@ -176,6 +176,10 @@ class Rig:
         """
         return _Run(self, plan, watcher).run()
 
+    def look(self) -> None:
+        """Show the scene to whoever asked for it; between episodes."""
+        self.env.glimpses.serve(self.driver)
+
     def next_number(self) -> int:
         """Running number of an episode since the station started."""
         self._number += 1
@@ -220,7 +224,7 @@ class _Run:
         self._check_manifest()
         try:
             while not self._over():
-                rig.authority.admit_episode()
+                rig.authority.admit_episode(rig.look)
                 self._one()
         except BatchCancelled as error:
             if error.closing:

@@ -11,6 +11,7 @@ from robots.safety.table import LOST_PERIODS
 from robots.station.authority import Authority
 from robots.station.config import ClockKind, StationConfig, load_config, station_folder, station_key
 from robots.station.daemon import Station
+from robots.station.labels import ENVIRONMENTS, Labels
 from robots.station.ledger import Ledger
 from robots.station.rollout import Rig
 from robots.station.sandboxed import SandboxedChildren
@@ -107,6 +108,7 @@ async def serve(home: Path, name: str, clock: Clock | None = None) -> None:
             Ledger(folder / "ledger", key),
             clock,
             lambda authority: make_rig(task, config, folder, robot, authority),
+            Labels(home / ENVIRONMENTS, task),
             public_key=key.public,
         )
         server = ZmqTransport(home, clock).server(name, journal, station.handle)

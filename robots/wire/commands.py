@@ -101,6 +101,28 @@ class GetFrame(Command):
     """A small picture of the scene as it is now, for people; answered with `CameraFrame`."""
 
 
+class LabelScene(Command):
+    """Keep the scene, as the verifier would see it now, with a person's judgement on it.
+
+    Answered with `LabelKept`, also while an episode runs; never during a reset.
+
+    Attributes:
+        success: Whether the person sees the task done.
+        by: The person's name.
+        entered: `room` or `script`.
+    """
+
+    success: bool
+    by: str
+    entered: str = "room"
+
+
+class WithdrawLabel(Command):
+    """Take back the last label that was given at this station; answered with `LabelKept`."""
+
+    by: str
+
+
 class RenewGrant(Command):
     """A `MotionGrant`, signed by the supervisor's key."""
 
@@ -287,6 +309,8 @@ AnyCommand = (
     | GetEpisode
     | GetFrame
     | GetApproval
+    | LabelScene
+    | WithdrawLabel
     | RenewGrant
     | Hold
     | Release

@@ -147,6 +147,15 @@ class StationQuarantined(Event):
     reason: str
 
 
+class SceneLabelled(Event):
+    """A person judged a scene, or took the judgement back (`withdrawn`)."""
+
+    label_id: str
+    success: bool
+    by: str
+    withdrawn: bool = False
+
+
 class GrantReceived(Event):
     """A motion grant was accepted."""
 
@@ -281,6 +290,7 @@ AnyEvent = (
     | StationHeld
     | StationReleased
     | StationQuarantined
+    | SceneLabelled
     | GrantReceived
     | GrantLapsed
     | TryAsked

@@ -58,6 +58,9 @@ ADMITTED: dict[type[c.Command], frozenset[Role]] = {
     c.GetEpisode: _WORKING,
     c.GetFrame: _WATCHING,
     c.GetApproval: _WATCHING,
+    # SAFETY: a person's judgement of what an agent builds is the person's alone.
+    c.LabelScene: frozenset({Role.OPERATOR}),
+    c.WithdrawLabel: frozenset({Role.OPERATOR}),
     c.RenewGrant: frozenset({Role.SUPERVISOR}),
     c.Hold: EVERYONE,
     c.Release: _PEOPLE,

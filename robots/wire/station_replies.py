@@ -66,6 +66,27 @@ class CameraFrame(Frozen):
     rgb: bytes
 
 
+class LabelCounts(Frozen):
+    """Labels of a task that stand, those held out among them."""
+
+    success: int = 0
+    failure: int = 0
+    held_out_success: int = 0
+    held_out_failure: int = 0
+
+
+class LabelKept(Frozen):
+    """Answer to `LabelScene` and `WithdrawLabel`.
+
+    Attributes:
+        label_id: Of the label that was given or taken back.
+        counts: Of all the labels of the task after it.
+    """
+
+    label_id: str
+    counts: LabelCounts
+
+
 class Done(Frozen):
     """Answer to commands that return nothing else; `word` is the station's state after it."""
 
