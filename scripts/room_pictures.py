@@ -11,6 +11,7 @@ from pathlib import Path
 
 from enpire_tui.room.app import RoomApp
 from tests.enpire_tui.room.sample import SampleFeed
+from tests.enpire_tui.room.setup_sample import SetupFeed
 from tests.enpire_tui.room.waiting import settled, wait_for
 
 # Name of the picture and the keys that lead to it.
@@ -21,15 +22,17 @@ SHOTS = {
     "events": ("7",),
     "help": ("question_mark",),
 }
+# The same of a fleet in setup.
+SETUP_SHOTS = {"inbox": ("2",), "approval": ("2", "end", "enter")}
 
 
-async def shoot(keys: tuple[str, ...], size: tuple[int, int], theme: str) -> str:
+async def shoot(name: str, size: tuple[int, int], theme: str) -> str:
     """One picture as SVG."""
-    app = RoomApp(feed=SampleFeed())
+    app = RoomApp(feed=SampleFeed() if name in SHOTS else SetupFeed())
     app.theme = theme
     async with app.run_test(size=size) as pilot:
         await wait_for(pilot, lambda: app.seen is not None)
-        for key in keys:
+        for key in {**SHOTS, **SETUP_SHOTS}[name]:
             await pilot.press(key)
             await settled(pilot, app)
         return await settled(pilot, app)
@@ -47,8 +50,8 @@ def main() -> None:
     time.tzset()
     width, height = (int(part) for part in given.size.split("x"))
     given.output.mkdir(parents=True, exist_ok=True)
-    for name in given.names or SHOTS:
-        svg = asyncio.run(shoot(SHOTS[name], (width, height), given.theme))
+    for name in given.names or (*SHOTS, *SETUP_SHOTS):
+        svg = asyncio.run(shoot(name, (width, height), given.theme))
         (given.output / f"{name}.svg").write_text(svg)
         print(given.output / f"{name}.svg")
 

@@ -119,13 +119,18 @@ def _rejectable(where: Where) -> str:
     return _on_card(where) or closed(where.card) or controls(where.moment.lease)
 
 
-def _tryable(where: Where) -> str:
+def _labelable(where: Where) -> str:
     refusal = _in_workspace(where) or _station(where)
     if not refusal and where.moment.state.run.mode.value == AUTONOMOUS:
         return "only in setup; B takes the fleet back"
+    return refusal or _leased(where)
+
+
+def _tryable(where: Where) -> str:
+    refusal = _labelable(where)
     if not refusal and where.moment.station(where.station).tries.open:
         return f"{where.station} is at a try already"
-    return refusal or _leased(where)
+    return refusal
 
 
 def _agent(where: Where) -> str:
@@ -215,6 +220,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("message_agent", "message agent", _WORK, footer=(WORKSPACE,), refusal=_agent),
     Action("try_reset", "try reset", _BUILD, (WORKSPACE,), (WORKSPACE,), _tryable),
     Action("try_verify", "ask verifier", _BUILD, (WORKSPACE,), refusal=_tryable),
+    Action("label_success", "label: success", _BUILD, (WORKSPACE,), refusal=_labelable),
+    Action("label_failure", "label: failure", _BUILD, (WORKSPACE,), refusal=_labelable),
+    Action("withdraw_label", "take label back", _BUILD, (WORKSPACE,), refusal=_labelable),
     Action("help", "help", _ROOM),
     Action("palette", "every action", _ROOM),
     Action("theme", "next theme", _ROOM),

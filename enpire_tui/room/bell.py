@@ -41,7 +41,7 @@ class Bell:
         self._ended = run.ended is not None
         late = moment.state.measured_wall_s >= self._since_wall_s
         if run.ended is not None and run.ended.outcome == "success" and not before and late:
-            fresh.append(f"goal reached: {moment.state.spec.task} by {run.champion}")
+            fresh.append(f"goal reached: {moment.state.spec.task} by {run.ended.champion}")
         return fresh
 
 

@@ -30,7 +30,7 @@ from robots.wire.journal import JournalReplaced
 from robots.wire.lease import LEASE_TTL_S, name_of
 from robots.wire.replies import Checklist
 from robots.wire.roles import LEASED
-from robots.wire.station_replies import CameraFrame
+from robots.wire.station_replies import CameraFrame, LabelKept
 from robots.wire.telemetry import Seen, StationTelemetry
 from robots.wire.transport import Transport
 
@@ -63,6 +63,8 @@ class Feed:
         label: Tells this room from others of the same operator's key.
 
     Attributes:
+        me: Name under which this room holds the control lease.
+        person: Who looks, as labels name them.
         answers: What this room answered last to each approval.
     """
 
@@ -79,6 +81,7 @@ class Feed:
         self.answers: dict[str, Order] = {}
         self.clock = clock
         self.me = name_of(OPERATOR, label)
+        self.person = label.partition("@")[0] or OPERATOR
         self._label = label
         self._epoch: int | None = None
         self._telemetry = telemetry
@@ -172,6 +175,8 @@ class Feed:
             if isinstance(command, c.Approve | c.Reject):
                 answer = await client.call(command, ApprovalAnswer, ANSWER_S, lease_epoch=epoch)
                 return orders.DONE, f"{answer.state.value} by {answer.by} {answer.note}".rstrip()
+            if isinstance(command, c.LabelScene | c.WithdrawLabel):
+                return orders.DONE, _counted(await client.call(command, LabelKept, ANSWER_S))
             await client.request(command, ANSWER_S, lease_epoch=epoch)
         except Refused as refused:
             return orders.REFUSED, refused.reason
@@ -259,6 +264,12 @@ class Feed:
 def _sources(spec: RunSpec) -> tuple[str, ...]:
     gateway = (GATEWAY,) if spec.gateway else ()
     return (SUPERVISOR, *spec.stations, *spec.agents, *gateway)
+
+
+def _counted(kept: LabelKept) -> str:
+    counts = kept.counts
+    held_out = counts.held_out_success + counts.held_out_failure
+    return f"{counts.success} successes, {counts.failure} failures, {held_out} of them held out"
 
 
 def _nobody() -> None:

@@ -177,6 +177,24 @@ class Verbs:
         name = where.station
         self._feed.order(f"ask the verifier of {name}", {SUPERVISOR: c.TryVerify(station=name)})
 
+    def label_success(self, where: Where) -> None:
+        """Judge the scene as it is: done."""
+        self._label(where.station, success=True)
+
+    def label_failure(self, where: Where) -> None:
+        """Judge the scene as it is: not done."""
+        self._label(where.station, success=False)
+
+    def _label(self, name: str, *, success: bool) -> None:
+        command = c.LabelScene(success=success, by=self._feed.person, entered="room")
+        self._feed.order(f"label {name}: {'success' if success else 'failure'}", {name: command})
+
+    def withdraw_label(self, where: Where) -> None:
+        """Take back the last label of this station."""
+        name = where.station
+        command = c.WithdrawLabel(by=self._feed.person)
+        self._feed.order(f"take back the last label of {name}", {name: command})
+
     # --- agents -----------------------------------------------------------------------------
 
     def pause_agent(self, where: Where) -> None:

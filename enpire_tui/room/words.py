@@ -103,6 +103,9 @@ def _station(row: ev.AnyEvent) -> Told | None:
             return Told("bad", f"quarantined: {reason}")
         case ev.SafetyActed(condition=condition, action=action):
             return Told("warn", f"safety: {condition}, {action}", quiet=True)
+        case ev.SceneLabelled(success=success, by=by, withdrawn=withdrawn):
+            text = f"{by} labelled the scene: {'success' if success else 'failure'}"
+            return Told("note", text + (", and took it back" if withdrawn else ""))
         case ev.PolicyBlocked(what=what):
             return Told("warn", f"policy blocked: {what}")
         case ev.GrantLapsed(serial=serial):

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from enpire_tui.room.card import Shown
 from enpire_tui.room.text import Line, fit, wrap
-from enpire_tui.room.views.pieces import age, clock, title
+from enpire_tui.room.views.pieces import age, clock, field, title
 from enpire_tui.room.views.robot import picture
 from robots.wire.approvals import ApprovalCard, ApprovalCounts, ApprovalState, PastApproval
 
 Marks = dict[tuple[int, int], str]
 # Cells of the picture, two above each other in a line, and their colours: the way, and its end.
 WAY, BEGIN, END = "#ff4fd8", "#ffffff", "#ffe14f"
-NAME = 18
+GLYPH, NAME = 9, 12
 _STATES = {
     ApprovalState.PENDING: ("◈", "bold warn"),
     ApprovalState.APPROVED: ("✓", "bold good"),
@@ -69,9 +69,11 @@ def _checks(card: ApprovalCard, width: int) -> list[Line]:
     told: list[Line] = []
     for check in card.checks:
         glyph, word, tone = ("✓", "ok", "good") if check.ok else ("✖", "failed", "bold bad")
-        parts = wrap(check.detail, max(8, width - 9))
-        told.append(((fit(f"{glyph} {word}", 9), tone), (check.name, "bold")))
-        told += [((" " * 9, ""), (part, "" if check.ok else "bad")) for part in parts if part]
+        name = max(NAME, len(check.name) + 1)
+        parts = wrap(check.detail, max(8, width - GLYPH - name))
+        head = (fit(f"{glyph} {word}", GLYPH), tone), (fit(check.name, name), "bold")
+        told.append((*head, (parts[0], "" if check.ok else "bad")))
+        told += [((" " * (GLYPH + name), ""), (part, "")) for part in parts[1:]]
     return told or [(("no check was made: there is no plan", "bad"),)]
 
 
@@ -92,13 +94,16 @@ def _rehearsal(card: ApprovalCard, width: int) -> list[Line]:
 
 
 def _history(card: ApprovalCard, now_wall_s: float, width: int) -> list[Line]:
-    told: list[Line] = [_counts("this code", card.same_code), _counts("all code", card.all_code)]
+    told = [
+        *_counts("this code", card.same_code, width),
+        *_counts("all code", card.all_code, width),
+    ]
     for past in card.past:
         told += _past(past, past.code_sha256 == card.code_sha256, now_wall_s, width)
     return told
 
 
-def _counts(name: str, counts: ApprovalCounts) -> Line:
+def _counts(name: str, counts: ApprovalCounts, width: int) -> list[Line]:
     ended = (
         (counts.approved, "approved"),
         (counts.rejected, "rejected"),
@@ -107,7 +112,8 @@ def _counts(name: str, counts: ApprovalCounts) -> Line:
     )
     text = ", ".join(f"{count} {word}" for count, word in ended if count) or "never asked before"
     moved = f"; {counts.reached} of {counts.resets} resets reached" if counts.resets else ""
-    return ((fit(name, 10), "dim"), (text + moved, ""))
+    parts = wrap(text + moved, max(8, width - 10))
+    return [field("" if index else name, part) for index, part in enumerate(parts)]
 
 
 def _past(past: PastApproval, same: bool, now_wall_s: float, width: int) -> list[Line]:

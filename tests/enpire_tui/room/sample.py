@@ -437,18 +437,18 @@ class SampleFeed(Feed):
         self.state = state
 
     async def frame(self, station: str) -> CameraFrame:
-        return CameraFrame(camera="top", width=96, height=72, rgb=bytes(_image()))
+        return image()
 
 
-def _image() -> bytearray:
+def image() -> CameraFrame:
     """A block shaped like a T beside its outline, seen from above."""
-    image = bytearray()
+    pixels = bytearray()
     for y in range(72):
         for x in range(96):
             across, along = (x - 48) + 0.5 * (y - 34), (y - 34) - 0.5 * (x - 48)
             bar, stem = abs(along + 8) < 6 and abs(across) < 22, abs(across) < 6 and -8 < along < 22
             tool = (x - 24) ** 2 + (y - 16) ** 2 < 20
-            image += bytes(
+            pixels += bytes(
                 (38, 70, 120) if tool else (196, 84, 58) if bar or stem else (209, 204, 196)
             )
-    return image
+    return CameraFrame(camera="top", width=96, height=72, rgb=bytes(pixels))

@@ -46,7 +46,10 @@ async def test_numbers_enter_and_escape_lead_from_screen_to_screen(app):
             ("5", "research", "Hill climb"),
             ("7", "events", "Events: "),
             ("1", "fleet", "Latest"),
-            ("2", "workspace", "Agent a3"),
+            ("2", "inbox", "Inbox: 1 waiting"),
+            ("enter", "workspace", "Agent a3"),
+            ("1", "fleet", "Latest"),
+            ("w", "workspace", "Agent a3"),
         ):
             await pilot.press(key)
             await wait_for(

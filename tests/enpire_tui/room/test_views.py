@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from enpire_tui.room import keys, orders, words
-from enpire_tui.room.actions import ACTIONS, FLEET, WORKSPACE, Where
+from enpire_tui.room import inbox, keys, orders, words
+from enpire_tui.room.actions import ACTIONS, ANYWHERE, FLEET, WORKSPACE, Where
 from enpire_tui.room.moment import NOTHING, Live, Moment
 from enpire_tui.room.orders import Order, StopKey
 from enpire_tui.room.text import width_of
@@ -32,7 +32,7 @@ def test_those_who_need_a_person_come_first_and_say_why(moment):
     assert moment.by_need() == ["s3", "s1", "s2", "s4"]
     assert moment.need("s3").text == "held: glove on the table (by operator)"
     assert moment.need("s1") is NOTHING
-    assert (moment.moving, moment.held, moment.needing) == (3, 1, 1)
+    assert (moment.moving, moment.held, len(inbox.items(moment))) == (3, 1, 1)
 
 
 @pytest.mark.parametrize("width", [56, 76, 116, 156])
@@ -137,6 +137,7 @@ def test_every_kind_of_row_is_told_or_left_out_on_purpose():
 
 
 def _made(kind):
+    from robots.wire.approvals import ApprovalState, ResetResult, Sighting, TryKind
     from robots.wire.records import Counts, Episode, Idea, Outcome, Purpose, RecipeArchive
 
     known = {
@@ -148,6 +149,10 @@ def _made(kind):
         Mode: Mode.SETUP,
         Purpose: Purpose.EXPLORE,
         Outcome: Outcome.FAILURE,
+        TryKind: TryKind.RESET,
+        ApprovalState: ApprovalState.EXPIRED,
+        ResetResult: ResetResult(number=1, approval_id="", outcome="expired"),
+        Sighting: Sighting(),
         Counts: Counts(),
         RecipeArchive: RecipeArchive(files={}, sha256=""),
         Episode: Episode(index=0, outcome=Outcome.FAILURE, reason=""),
@@ -227,11 +232,15 @@ def test_a_transcript_grows_without_being_wrapped_anew(moment):
     assert len(rows) < before + 4
 
 
-def test_every_action_has_keys_and_no_key_two_actions(moment):
+def test_every_action_has_keys_and_no_key_two_actions_of_one_screen(moment):
     assert {action.name for action in ACTIONS} == set(keys.DEFAULT)
     assert keys.merged({}, "x") == keys.DEFAULT
     owned = [key for wanted in keys.DEFAULT.values() for key in wanted]
-    assert len(owned) == len(set(owned))
+    for screen in ANYWHERE:
+        here = [
+            key for each in ACTIONS if screen in each.screens for key in keys.DEFAULT[each.name]
+        ]
+        assert len(here) == len(set(here))
     assert not [key for key in owned if key.startswith(("alt+", "ctrl+shift", "ctrl+a", "ctrl+b"))]
 
 
@@ -240,6 +249,7 @@ def test_every_action_has_keys_and_no_key_two_actions(moment):
     [
         ({"fly": "f"}, "no such action"),
         ({"pause_agent": "q"}, "belongs to"),
+        ({"approve": "B"}, "belongs to take_back"),
         ({"pause_agent": "enter"}, "the lists"),
         ({"hold_fleet": []}, "at least one key"),
         ({"theme": 3}, "must be a key"),
