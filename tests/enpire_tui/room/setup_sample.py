@@ -1,6 +1,9 @@
 """A hand-made fleet in setup, the same every time: an approval that waits, a fault, an agent that failed."""
 
+from collections.abc import Mapping
+
 from enpire_tui.room.feed import Feed
+from enpire_tui.room.orders import Order
 from enpire_tui.room.state import RoomState
 from robots.wire import events as ev
 from robots.wire.approvals import (
@@ -13,6 +16,7 @@ from robots.wire.approvals import (
     ResetResult,
     TryKind,
 )
+from robots.wire.commands import AnyCommand
 from robots.wire.records import Role
 from robots.wire.replies import Checklist, ChecklistItem
 from robots.wire.telemetry import StationTelemetry
@@ -147,6 +151,7 @@ class SetupFeed(Feed):
 
     Attributes:
         shown: The card that the station tells.
+        sent: Commands that were ordered.
     """
 
     def __init__(self, label: str = LABEL) -> None:
@@ -166,6 +171,11 @@ class SetupFeed(Feed):
         super().__init__(state.spec, transport, telemetry, clock, label)
         self.state = state
         self.shown = card_of()
+        self.sent: list[AnyCommand] = []
+
+    def order(self, words: str, sends: Mapping[str, AnyCommand]) -> Order:
+        self.sent += sends.values()
+        return super().order(words, sends)
 
     async def card(self, station: str, approval_id: str) -> ApprovalCard:
         del station, approval_id
