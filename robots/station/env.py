@@ -60,7 +60,7 @@ class StationEnv:
         self.driver = driver
         self.motion = motion
         self.resetter = Resetter(driver, spec, motion, authority, children.reset)
-        self.judge = Judge(driver, spec, self._ask)
+        self.judge = Judge(driver, spec, self.ask)
         self.observation: Observation = {}
         self.history: deque[Observation] = deque(maxlen=HISTORY_STEPS)
         self._spec = spec
@@ -155,10 +155,24 @@ class StationEnv:
         info = {"reason": reason, "condition": condition}
         return self.observation, 0.0, not truncated, truncated, info
 
-    def _ask(self, images: Images, observation: Observation) -> Sight:
+    def prepare_verifier(self) -> None:
+        """Start the verifier's child, if it does not run.
+
+        Raises:
+            ChildFailed: It cannot be loaded.
+        """
+        if self._verifier is None:
+            self._verifier = self._children.verify()
+
+    def ask(self, images: Images, observation: Observation) -> Sight:
+        """The verifier's verdict on some images.
+
+        Raises:
+            ChildFailed: Its child died; the next question has another.
+        """
         try:
-            if self._verifier is None:
-                self._verifier = self._children.verify()
+            self.prepare_verifier()
+            assert self._verifier is not None
             return self._verifier.verify(images, observation)
         except ChildFailed:
             self._close_verifier()
