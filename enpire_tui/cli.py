@@ -62,6 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--room", action="store_true", help="with --autonomous: in the control room, on a terminal"
     )
+    parser.add_argument(
+        "--no-bell", action="store_true", help="in the room: no bell, no desktop notification"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the fleet up after the run")
     parser.add_argument(
         "--policy", type=Path, metavar="FILE", help="signed policy file, for real drivers"

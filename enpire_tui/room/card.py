@@ -81,8 +81,6 @@ def objection(shown: Shown | None, lease: Lease, now_s: float) -> str:
     failed = [check.name for check in card.checks if not check.ok]
     if failed:
         return f"failed: {', '.join(failed)}"
-    if not card.plan_sha256:
-        return f"there is no plan: {card.plan_missing or 'the station told none'}"
     if card.refusal:
         return card.refusal
     if shown.left_s(now_s) <= 0.0:

@@ -30,7 +30,13 @@ def enter(arguments: argparse.Namespace) -> int:
     except keys.KeysError as error:
         return _fail(str(error), USAGE)
     launch = Launch(partial(find, arguments))
-    app = RoomApp(launch, keys=own, autonomous=arguments.autonomous, policy=arguments.policy)
+    app = RoomApp(
+        launch,
+        keys=own,
+        autonomous=arguments.autonomous,
+        policy=arguments.policy,
+        call=not arguments.no_bell,
+    )
     app.run()
     if app.fault is not None:
         return _fail(str(app.fault), app.fault.code)

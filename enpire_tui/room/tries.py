@@ -34,11 +34,15 @@ class Tries:
 
     Attributes:
         open: Id of the try that is open, "" if none is.
+        closed: Approvals that ended, the latest last.
         told: Tone and words of what happened last, oldest first.
     """
 
     open: str = ""
     pending: Pending | None = None
+    closed: deque[ev.ApprovalClosed] = field(
+        default_factory=lambda: deque[ev.ApprovalClosed](maxlen=KEPT)
+    )
     told: deque[tuple[str, str]] = field(
         default_factory=lambda: deque[tuple[str, str]](maxlen=KEPT)
     )
@@ -55,6 +59,7 @@ class Tries:
                 self.pending = Pending(event, wall_s)
             case ev.ApprovalClosed():
                 self.pending = None
+                self.closed.append(event)
             case _:
                 pass
         words = told(event)

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import ClassVar
 
+import msgspec
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widget import Widget
@@ -25,6 +26,7 @@ from enpire_tui.room.text import width_of
 from enpire_tui.room.views import approval as view
 from robots.wire.approvals import ApprovalCard
 from robots.wire.client import Refused, Unreachable
+from robots.wire.events import ApprovalClosed
 
 ASK_EVERY_S, ASK_EVERY_REMOTE_S = 1.0, 2.0
 
@@ -64,7 +66,16 @@ class ApprovalScreen(RoomScreen):
         if shown is not None:
             order = room_of(self).answer(self._approval)
             shown = shown._replace(answering=order is not None and order.state == PENDING)
+            closed = self._ended_as(moment)
+            if closed is not None:
+                ended = msgspec.structs.replace(shown.card, state=closed.state)
+                shown = shown._replace(card=ended)
         return Where(moment, self.NAME, self._station, shown, room_of(self).monotonic())
+
+    def _ended_as(self, moment: Moment) -> ApprovalClosed | None:
+        """How it ended, None if it still waits."""
+        ended = moment.station(self._station).tries.closed if self._station else ()
+        return next((each for each in ended if each.approval_id == self._approval), None)
 
     def choose(self, station: str, approval_id: str, back_to: str) -> None:
         """Show this approval from now on."""
@@ -100,7 +111,7 @@ class ApprovalScreen(RoomScreen):
 
     async def _ask(self, station: str, approval_id: str) -> None:
         room = room_of(self)
-        while True:
+        while self._shown is None or self._ended_as(room.moment()) is None:
             asked_s = room.monotonic()
             try:
                 self._take(await room.card(station, approval_id), asked_s)

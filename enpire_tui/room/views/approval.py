@@ -34,6 +34,8 @@ def head(shown: Shown, objection: str, now_s: float, width: int) -> list[Line]:
     told: list[Line] = [((f"{glyph} {card.state.value}", tone), (f"  {asked}", ""), (left, "warn"))]
     if not _pending(card):
         return told
+    if not objection and card.plan is None:
+        return [*told, (("a approves it without a plan to look at, r rejects it", "bold warn"),)]
     if not objection:
         return [*told, (("✓ a approves it, r rejects it", "good"),)]
     parts = wrap(f"✖ not to be approved: {objection}", width)

@@ -40,7 +40,7 @@ def _who(moment: Moment, width: int) -> Line:
         (" enpire ", "bold"),
         (f" {mode} ", "bold reverse" if autonomous else "bold"),
         (f"  {glyph} {word}{outcome}", f"bold {tone}"),
-        *_control(moment.lease),
+        *(_control(moment.lease) if width >= NARROW or not moment.lease.free else ()),
         (f"  {spec.task}", ""),
     ]
     if spec.unsandboxed:

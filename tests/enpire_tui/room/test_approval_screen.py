@@ -137,7 +137,6 @@ async def test_changed_evidence_is_looked_at_anew(app):
     [
         ({"checks": FAILED}, "failed: velocity"),
         ({"refusal": "stale: the scene has moved; try again"}, "stale: the scene has moved"),
-        ({"plan": None, "plan_sha256": "", "plan_missing": "no world to rehearse in"}, "there is no plan"),
     ],
 )  # fmt: skip
 async def test_what_is_wrong_with_the_evidence_disables_approval_and_is_named(app, changed, said):

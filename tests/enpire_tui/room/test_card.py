@@ -43,7 +43,6 @@ def test_a_whole_card_may_be_approved_and_the_answer_is_bound_to_it():
     ("seen", "lease", "now_s", "said"),
     [
         (shown(FAILED), MINE, 101.0, "failed: velocity"),
-        (shown(plan=None, plan_sha256="", plan_missing="no world to rehearse in"), MINE, 101.0, "no world"),
         (shown(refusal="scene: the robot moved"), MINE, 101.0, "the robot moved"),
         (shown(), Lease("", "operator/ann"), 101.0, "nobody holds the control lease"),
         (shown(), Lease("operator/bob", "operator/ann"), 101.0, "bob holds the control lease"),
@@ -111,6 +110,7 @@ def test_a_missing_rehearsal_is_said():
     told = text(view.evidence(bare, 0.0, [], 60))
     assert "no copy of its world" in told
     assert "no check was made" in told
+    assert "without a plan" in text(view.head(bare, "", 101.0, 80))
 
 
 def test_a_diff_is_coloured_by_what_its_lines_do():
