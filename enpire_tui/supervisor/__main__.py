@@ -36,9 +36,7 @@ async def serve(home: Path) -> None:
             SigningKey.load(home / "keys" / f"{NAME}.sign"),
             boot_id=boot_id(),
             run_folder=home / "runs" / spec.run_id,
-            environment=lambda: asyncio.to_thread(
-                read_environment, home, spec.task, spec.people
-            ),
+            environment=lambda: asyncio.to_thread(read_environment, home, spec.task, spec.people),
         )
         serving = asyncio.create_task(supervisor.serve())
         loop = asyncio.get_running_loop()
