@@ -5,6 +5,7 @@ keep to a tube about the plan, under a grant that ends with the try.
 """
 
 import concurrent.futures
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -240,7 +241,8 @@ class Trier:
         rig, spec = self._rig, self._rig.task.spec
         ahead = max(1, round(plans.AHEAD_S * spec.policy_hz))
         tube = plans.Tube(rehearsal.setpoints, rehearsal.motion.tube, ahead)
-        ticks = spec.tick_of(1)
+        # A policy step is 3 or 4 control ticks at 30 and 100 Hz: the longer one must stay inside.
+        ticks = math.ceil(spec.control_hz / spec.policy_hz)
 
         def guard(action: list[float]) -> None:
             setpoint = rig.driver.setpoint()
