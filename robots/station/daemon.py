@@ -17,6 +17,7 @@ from robots.station.authority import Authority
 from robots.station.batches import Batches, objection
 from robots.station.config import StationConfig
 from robots.station.crew import Crew
+from robots.station.drift import DRIFT
 from robots.station.grants import GrantRefused, accept
 from robots.station.labelling import Labelling
 from robots.station.labels import Labels
@@ -93,6 +94,7 @@ class Station:
         self._batches = Batches()
         self._standing = Standing()
         self._latch = Latch(folder / "estop")
+        self._drift = folder / DRIFT
         self._evidence = Evidence()
         self._loop = asyncio.get_running_loop()
         self._restarts = 0
@@ -326,6 +328,9 @@ class Station:
         standing = self._standing
         if standing.needs_cause and not command.cause:
             raise Refused(f"cause: name the cause of {standing.detail!r} to release it")
+        if standing.quarantined and standing.detail.startswith(DRIFT):
+            # Somebody has looked after the camera: the station learns its sight anew.
+            self._drift.unlink(missing_ok=True)
         if standing.condition is not None or standing.quarantined:
             self._scribe.append(StationReleased(cause=command.cause, by=_by(peer)))
         self.authority.release()

@@ -15,7 +15,7 @@ from robots.safety.table import Condition
 from robots.station.authority import Authority, MotionStopped
 from robots.station.children import ChildFailed, ResetChild
 from robots.station.motion import Motion
-from robots.station.tasks import TaskSpec
+from robots.station.tasks import Observation, TaskSpec
 
 TRIES = 3
 SETTLE_S = 0.2
@@ -57,16 +57,17 @@ class Resetter:
         self.child: ResetChild | None = None
         self.tries = 0
         self.robot_s = 0.0
+        self.reached: Observation = {}
 
     def run(self) -> None:
-        """Reset the scene; `tries` and `robot_s` then say what it took.
+        """Reset the scene; `tries` and `robot_s` then say what it took, `reached` what was sensed.
 
         Raises:
             ResetFailed: No try reached its target; the station shall quarantine itself.
             ResetVoid: The reset's child died.
             MotionStopped: The safety table ended it.
         """
-        self.tries, self.robot_s = 0, 0.0
+        self.tries, self.robot_s, self.reached = 0, 0.0, {}
         if self._driver.capabilities.simulator_reset:
             self.tries = 1
             return
@@ -86,7 +87,8 @@ class Resetter:
                     raise ResetVoid(str(error)) from error
             finally:
                 self.robot_s += self._motion.time_s
-            if self._driver.reset_reached(self._motion.observe(), target):
+            self.reached = self._motion.observe()
+            if self._driver.reset_reached(self.reached, target):
                 return
         raise ResetFailed(f"the reset missed its target {self.tries} times")
 
