@@ -137,6 +137,29 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
     score.add_argument("--negatives", type=_positive, default=300, metavar="N", help="(300)")
     score.add_argument("--positives", type=_positive, default=300, metavar="N", help="(300)")
     score.add_argument("-o", "--output", type=Path, metavar="DIR", help="where to put its errors")
+    score.add_argument("--seed", type=int, metavar="S", help="draw a set again (a fresh one)")
+    score.add_argument("--labels", action="store_true", help="on held-out labels too")
+    label = add("label", "judge scenes, for the verifier to be scored on")
+    label.add_argument(
+        "--draw", default="", choices=("positive", "near_miss", "negative"), help="kind of scenes"
+    )
+    label.add_argument("--count", type=_positive, default=1, metavar="N", help="scenes (1)")
+    verdict = label.add_mutually_exclusive_group()
+    for name, text in (
+        ("success", "each is one"),
+        ("failure", "each is one"),
+        ("truth", "as the simulator knows it, and so marked"),
+        ("withdraw", "take back the last label of --station"),
+    ):
+        verdict.add_argument(
+            f"--{name}", dest="verdict", action="store_const", const=name, default="", help=text
+        )
+    label.add_argument("--by", default="", metavar="NAME", help="who judges (you)")
+    label.add_argument("--station", default="", metavar="S", help="the scene at a running station")
+    label.add_argument("-o", "--output", type=Path, metavar="DIR", help="where to put the images")
+    add("drift", "what the stations' check for a moved camera is worth").add_argument(
+        "--resets", dest="tries", type=_positive, default=200, metavar="N", help="(200)"
+    )
     publish = add("publish", "sign what its files are; stations then run on nothing else")
     publish.add_argument("--key", type=Path, required=True, metavar="FILE", help="your signing key")
     tried = add("try", "let a station of a fleet in setup try its reset, once you approve it")

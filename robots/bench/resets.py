@@ -59,7 +59,7 @@ def run(
     started_s = time.monotonic()
     rng = np.random.default_rng(secrets.randbits(64))
     trials: list[ResetTrial] = []
-    for size in _shares(tries):
+    for size in shares(tries, STATIONS):
         with Bench(task, secrets.randbits(31), sandboxed=sandboxed) as bench:
             for _ in range(size):
                 bench.wander(rng, DISTURBANCE_S)
@@ -84,6 +84,7 @@ def figures(trials: Sequence[ResetTrial], seconds: float) -> ResetFigures:
     )
 
 
-def _shares(tries: int) -> list[int]:
-    least, more = divmod(tries, STATIONS)
-    return [size for index in range(STATIONS) if (size := least + (index < more))]
+def shares(tries: int, stations: int) -> list[int]:
+    """How many tries fall to each station; those with none are left out."""
+    least, more = divmod(tries, stations)
+    return [size for index in range(stations) if (size := least + (index < more))]

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from robots.bench.bench import Bench
 from robots.bench.findings import Nonconforming
 from robots.station.children import VerifyChild
-from robots.station.tasks import Images, Task
+from robots.station.tasks import Images, Observation, Task
 from robots.wire.records import Frozen
 
 POSITIVE, NEAR_MISS, NEGATIVE = "positive", "near_miss", "negative"
@@ -48,7 +48,7 @@ class VerifierFigures(Frozen):
 
 
 class Sighting(NamedTuple):
-    """One scene, its truth and the verdict on it; images of the last frame looked at."""
+    """One scene, its truth and the verdict on it; images and sensors of the last look."""
 
     number: int
     kind: str
@@ -56,6 +56,7 @@ class Sighting(NamedTuple):
     accepted: bool
     score: float | None
     images: Images
+    proprioception: Observation
 
     @property
     def wrong(self) -> bool:
@@ -106,17 +107,22 @@ def run(
                     told(sighting)
             finally:
                 child.close()
-    middle, late = np.percentile(latencies_s, (50, 99)) * 1000.0
     return VerifierFigures(
         false_positives=sum(wrong.values()) - wrong[POSITIVE],
         negatives=negatives,
         near_misses=near,
         recall=1.0 - wrong[POSITIVE] / positives,
         positives=positives,
-        latency_ms=Latency(p50=round(float(middle), 3), p99=round(float(late), 3)),
+        latency_ms=latency(latencies_s),
         n=len(kinds),
         seed=seed,
     )
+
+
+def latency(latencies_s: Sequence[float]) -> Latency:
+    """Middle and late of some looks."""
+    middle, late = np.percentile(latencies_s, (50, 99)) * 1000.0
+    return Latency(p50=round(float(middle), 3), p99=round(float(late), 3))
 
 
 def _sighted(
@@ -129,8 +135,8 @@ def _sighted(
 ) -> Sighting:
     """Draw a scene, and look at it as often as the station's debounce does."""
     driver, spec = bench.driver, bench.task.spec
-    _draw(bench, rng, kind)
-    accepted, score, images = True, None, {}
+    draw(bench, rng, kind)
+    accepted, score, images, observation = True, None, {}, {}
     for step in range(1, spec.debounce_frames + 1):
         observation = driver.observe()
         begun_s = time.perf_counter()
@@ -141,21 +147,21 @@ def _sighted(
         if not accepted:
             break
         driver.advance(spec.tick_of(step) - spec.tick_of(step - 1))
-    return Sighting(index, kind, driver.audit(), accepted, score, images)
+    return Sighting(index, kind, driver.audit(), accepted, score, images, observation)
 
 
-def _draw(bench: Bench, rng: np.random.Generator, kind: str) -> None:
+def draw(bench: Bench, rng: np.random.Generator, kind: str) -> None:
     """Have the task draw a scene of a kind, until the audit agrees that it is one."""
     driver = bench.driver
-    draw: Any = getattr(driver.simulation, "snapshot", None)
-    if draw is None:
+    snapshot: Any = getattr(driver.simulation, "snapshot", None)
+    if snapshot is None:
         raise Nonconforming(
             "simulation.py: no snapshot(model, data, rng, kind); it puts the scene into a drawn "
             "state of a kind: positive, near_miss or negative"
         )
     for _ in range(_MOST_DRAWS):
         driver.start_episode(int(rng.integers(1 << 62)))
-        draw(driver.model, driver.data, rng, kind)
+        snapshot(driver.model, driver.data, rng, kind)
         if (driver.audit()["success"] > 0.0) == (kind == POSITIVE):
             return
     raise Nonconforming(f"simulation.py: snapshot drew no {kind} scene in {_MOST_DRAWS} draws")

@@ -17,6 +17,7 @@ from robots.station.authority import Authority
 from robots.station.batches import Batches, accepted, objection
 from robots.station.config import StationConfig
 from robots.station.crew import Crew
+from robots.station.drift import DRIFT
 from robots.station.grants import GrantRefused, accept
 from robots.station.labelling import Labelling
 from robots.station.labels import Labels
@@ -93,6 +94,7 @@ class Station:
         self._batches = Batches()
         self._standing = Standing()
         self._latch = Latch(folder / "estop")
+        self._drift = folder / DRIFT
         self._evidence = Evidence()
         self._loop = asyncio.get_running_loop()
         self._restarts = 0
@@ -205,12 +207,6 @@ class Station:
                 return self._cancel(command, peer)
             case commands.GetEpisode():
                 return self._episode(command, peer)
-            case commands.GetFrame():
-                return await self._stills.take(self._rig)
-            case commands.LabelScene() | commands.WithdrawLabel():
-                return await self._labelling.take(command)
-            case commands.OnBehalf() | commands.GetApproval():
-                return self._setup.handle(command, next(iter(self._batches.open), ""))
             case commands.RenewGrant():
                 return self._renew(command)
             case commands.Hold(reason=reason):
@@ -219,6 +215,18 @@ class Station:
                 return self._emergency_stop(reason, peer)
             case commands.Release():
                 return self._release(command, peer)
+            case _:
+                return await self._for_people(command)
+
+    async def _for_people(self, command: AnyCommand) -> msgspec.Struct:
+        """What only people ask: to see, to judge, to try."""
+        match command:
+            case commands.GetFrame():
+                return await self._stills.take(self._rig)
+            case commands.LabelScene() | commands.WithdrawLabel():
+                return await self._labelling.take(command)
+            case commands.OnBehalf() | commands.GetApproval():
+                return self._setup.handle(command, next(iter(self._batches.open), ""))
             case _:
                 raise Refused(f"invalid: a station takes no {type(command).__name__}")
 
@@ -320,6 +328,9 @@ class Station:
         standing = self._standing
         if standing.needs_cause and not command.cause:
             raise Refused(f"cause: name the cause of {standing.detail!r} to release it")
+        if standing.quarantined and standing.detail.startswith(DRIFT):
+            # Somebody has looked after the camera: the station learns its sight anew.
+            self._drift.unlink(missing_ok=True)
         if standing.condition is not None or standing.quarantined:
             self._scribe.append(StationReleased(cause=command.cause, by=_by(peer)))
         self.authority.release()

@@ -15,8 +15,10 @@ from robots.safety.limits import validated
 from robots.safety.table import RAMP_DOWN_S, Condition
 from robots.station.authority import Authority, MotionStopped
 from robots.station.children import Child, ChildFailed, Children, Sight, VerifyChild
+from robots.station.drift import DriftWatch
 from robots.station.glimpses import Glimpses
 from robots.station.judge import Judge
+from robots.station.labels import Snapshot
 from robots.station.motion import Motion
 from robots.station.resetting import Resetter
 from robots.station.tasks import Images, Observation, TaskSpec
@@ -40,6 +42,7 @@ class StationEnv:
         observation: The last one, {} until a reset has succeeded.
         history: The last ones, oldest first.
         glimpses: Who asked to see the scene.
+        drift: Watches the verifier's sight after resets; None for nobody.
 
     Args:
         driver: The robot.
@@ -69,6 +72,7 @@ class StationEnv:
         self._children = children
         self._verifier: VerifyChild | None = None
         self.glimpses = Glimpses()
+        self.drift: DriftWatch | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -82,6 +86,7 @@ class StationEnv:
         Raises:
             ResetFailed: The scene cannot be brought to a start.
             ResetVoid: The reset's child died.
+            Drifted: The verifier's sight is not what it was.
             MotionStopped: The safety table ended it.
         """
         del options
@@ -90,6 +95,8 @@ class StationEnv:
         self.judge.begin()
         self.driver.start_episode(secrets.randbits(62) if seed is None else seed)
         self.resetter.run()
+        if self.drift is not None and self.driver.capabilities.verifies:
+            self.drift.after_reset(self._sight, self.judge.accepted, self.ask)
         self.motion.begin()
         self.observation = self.motion.observe()
         self.history.append(self.observation)
@@ -154,6 +161,10 @@ class StationEnv:
         truncated = condition is Condition.EPISODE_LIMIT
         info = {"reason": reason, "condition": condition}
         return self.observation, 0.0, not truncated, truncated, info
+
+    def _sight(self) -> Snapshot:
+        """The scene just after a reset; sensing it anew would use up an episode's draws."""
+        return Snapshot(self.driver.camera(), self.resetter.reached)
 
     def prepare_verifier(self) -> None:
         """Start the verifier's child, if it does not run.

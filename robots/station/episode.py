@@ -7,6 +7,7 @@ from typing import NamedTuple
 from robots.safety.table import Condition, Verdict
 from robots.station.authority import Authority, BatchCancelled, MotionStopped
 from robots.station.children import ChildFailed, PolicyChild
+from robots.station.drift import Drifted
 from robots.station.env import REASONS, StationEnv
 from robots.station.recording import Trace
 from robots.station.resetting import ResetFailed, ResetVoid
@@ -143,6 +144,8 @@ class EpisodeRunner:
                 self._robot_s = env.motion.time_s
         except ResetFailed as error:
             return _Result(Outcome.VOID, "reset_failed", quarantine=str(error))
+        except Drifted as error:
+            return _Result(Outcome.VOID, "drift", quarantine=str(error))
         except ResetVoid as error:
             return _Result(Outcome.VOID, f"reset_died: {error}")
         except ChildFailed as error:

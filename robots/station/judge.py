@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from robots.drivers.base import Driver
 from robots.station.children import Sight
+from robots.station.labels import Snapshot
 from robots.station.tasks import Images, Observation, TaskSpec
 
 LONGEST_WAIT_S = 4.0
@@ -37,6 +38,7 @@ class Judge:
         self.score: float | None = None
         self.looks = 0
         self.ended: bool | None = None
+        self.accepted: Snapshot | None = None
         self._streak = 0
         self._next_s = self._last_s = float("-inf")
         self._wait_s = spec.verify_period_s
@@ -64,7 +66,8 @@ class Judge:
             return False
         if not self._streak and (now_s < self._next_s or not driver.plausible(observation)):
             return False
-        sight = self._ask(driver.camera(), observation)
+        images = driver.camera()
+        sight = self._ask(images, observation)
         self.looks += 1
         self.score = sight.score
         self._last_s = now_s
@@ -74,4 +77,7 @@ class Judge:
             self._wait_s = min(2.0 * self._wait_s, LONGEST_WAIT_S)
             return False
         self._streak += 1
-        return self._streak >= self._spec.debounce_frames
+        if self._streak < self._spec.debounce_frames:
+            return False
+        self.accepted = Snapshot(images, observation)
+        return True

@@ -103,14 +103,7 @@ class Labels:
         )
         folder = self.folder / (HELD_OUT if held_out else SHOWN)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        columns: dict[str, NDArray[Any]] = {
-            "label": np.frombuffer(msgspec.json.encode(label), dtype=np.uint8),
-            **{_IMAGE + name: image for name, image in snapshot.images.items()},
-            **{_SENSED + name: values for name, values in snapshot.proprioception.items()},
-        }
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **columns)  # pyright: ignore[reportArgumentType]
-        write_durably(folder / f"{label_id}.npz", buffer.getvalue())
+        write_durably(folder / f"{label_id}.npz", packed(snapshot, msgspec.json.encode(label)))
         return label
 
     def withdraw(self, label_id: str, by: str, wall_s: float) -> None:
@@ -168,9 +161,27 @@ def falls_into_test(secret: bytes, snapshot: Snapshot) -> bool:
 
 def read_label(path: Path, *, images: bool = False) -> tuple[Label, Snapshot]:
     """Read a label back, with its scene where asked; no pickle."""
-    with np.load(path, allow_pickle=False) as content:
-        label = msgspec.json.decode(bytes(content["label"]), type=Label)
-        arrays = {name: content[name] for name in content.files} if images else {}
+    snapshot, label = unpacked(path.read_bytes(), images=images)
+    return msgspec.json.decode(label, type=Label), snapshot
+
+
+def packed(snapshot: Snapshot, label: bytes = b"") -> bytes:
+    """A scene, and what is said of it, as the content of an npz file."""
+    columns: dict[str, NDArray[Any]] = {
+        "label": np.frombuffer(label, dtype=np.uint8),
+        **{_IMAGE + name: image for name, image in snapshot.images.items()},
+        **{_SENSED + name: values for name, values in snapshot.proprioception.items()},
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **columns)  # pyright: ignore[reportArgumentType]
+    return buffer.getvalue()
+
+
+def unpacked(content: bytes, *, images: bool = True) -> tuple[Snapshot, bytes]:
+    """The inverse of `packed`, without the scene if that is not asked for; no pickle."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as columns:
+        label = bytes(columns["label"])
+        arrays = {name: columns[name] for name in columns.files} if images else {}
 
     def named(prefix: str) -> dict[str, NDArray[Any]]:
         return {
@@ -179,7 +190,7 @@ def read_label(path: Path, *, images: bool = False) -> tuple[Label, Snapshot]:
             if name.startswith(prefix)
         }
 
-    return label, Snapshot(named(_IMAGE), named(_SENSED))
+    return Snapshot(named(_IMAGE), named(_SENSED)), label
 
 
 def _withdrawn(path: Path) -> bool:

@@ -65,16 +65,17 @@ class Resetter:
         self.raised = ""
         self.tries = 0
         self.robot_s = 0.0
+        self.reached: Observation = {}
 
     def run(self) -> None:
-        """Reset the scene; `tries` and `robot_s` then say what it took.
+        """Reset the scene; `tries` and `robot_s` then say what it took, `reached` what was sensed.
 
         Raises:
             ResetFailed: No try reached its target; the station shall quarantine itself.
             ResetVoid: The reset's child died.
             MotionStopped: The safety table ended it.
         """
-        self.tries, self.robot_s, self.raised = 0, 0.0, ""
+        self.tries, self.robot_s, self.raised, self.reached = 0, 0.0, "", {}
         if self._driver.capabilities.simulator_reset:
             self.tries = 1
             return
@@ -95,7 +96,8 @@ class Resetter:
                     raise ResetVoid(str(error)) from error
             finally:
                 self.robot_s += self._motion.time_s
-            if self._driver.reset_reached(self._motion.observe(), target):
+            self.reached = self._motion.observe()
+            if self._driver.reset_reached(self.reached, target):
                 return
         raise ResetFailed(f"the reset missed its target {self.tries} times")
 

@@ -11,6 +11,8 @@ from robots.safety.table import LOST_PERIODS
 from robots.station.authority import Authority
 from robots.station.config import ClockKind, StationConfig, load_config, station_folder, station_key
 from robots.station.daemon import Station
+from robots.station.drift import DRIFT, DriftWatch
+from robots.station.known import known_scenes
 from robots.station.labels import ENVIRONMENTS, Labels
 from robots.station.ledger import Ledger
 from robots.station.rollout import Rig
@@ -65,7 +67,7 @@ def make_rig(
         from robots.station.realtime import Realtime
 
         remote = RemoteDriver(task, config.station_seed, robot, authority.closing)
-        return Rig(
+        rig = Rig(
             task,
             remote,
             children,
@@ -74,9 +76,19 @@ def make_rig(
             lambda driver, spec, report: Realtime(driver, spec, authority, report),
             manifest_sha256,
         )
-    name = "gymnasium" if config.task.startswith("gym:") else config.driver
-    driver = load_driver(name, task, config.station_seed)
-    return Rig(task, driver, children, authority, seeds, manifest_sha256=manifest_sha256)
+    else:
+        name = "gymnasium" if config.task.startswith("gym:") else config.driver
+        driver = load_driver(name, task, config.station_seed)
+        rig = Rig(task, driver, children, authority, seeds, manifest_sha256=manifest_sha256)
+    rig.env.drift = _drift_watch(rig, folder)
+    return rig
+
+
+def _drift_watch(rig: Rig, folder: Path) -> DriftWatch:
+    """Who watches the station's sight, with the scenes that the bench has kept."""
+    home, sha256 = folder.parents[1], rig.manifest_sha256
+    known = known_scenes(home / ENVIRONMENTS, rig.task, sha256)
+    return DriftWatch(folder / DRIFT, station_key(home, folder.name), sha256, known)
 
 
 async def serve(home: Path, name: str, clock: Clock | None = None) -> None:

@@ -11,7 +11,9 @@ import pytest
 from robots.wire.endpoints import socket_path
 
 
-def run(*arguments: str, home=None, timeout_s: float = 60.0) -> subprocess.CompletedProcess:
+def run(
+    *arguments: str, home=None, timeout_s: float = 60.0, stdin: str = ""
+) -> subprocess.CompletedProcess:
     environment = {**os.environ}
     environment.pop("ENPIRE_HOME", None)
     if home is not None:
@@ -20,6 +22,7 @@ def run(*arguments: str, home=None, timeout_s: float = 60.0) -> subprocess.Compl
         [sys.executable, "-m", "enpire_tui.cli", *arguments],
         capture_output=True,
         text=True,
+        input=stdin,
         env=environment,
         timeout=timeout_s,
         check=False,

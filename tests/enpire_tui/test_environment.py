@@ -98,7 +98,7 @@ def test_what_the_verifier_got_wrong_is_written_with_its_images(tmp_path):
 
     image = np.zeros((4, 6, 3), np.uint8)
     _write_error(
-        tmp_path / "errors", Sighting(7, "near_miss", {"iou": 0.9}, True, 0.96, {"top": image})
+        tmp_path / "errors", Sighting(7, "near_miss", {"iou": 0.9}, True, 0.96, {"top": image}, {})
     )
     assert (tmp_path / "errors" / "0007-near_miss-top.png").stat().st_size > 50
     told = json.loads((tmp_path / "errors" / "0007-near_miss.json").read_text())

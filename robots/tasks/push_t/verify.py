@@ -23,7 +23,7 @@ Pose = tuple[float, float, float]
 GOAL_POSE = (0.0, 0.0, 0.55)
 """Goal of the block's centre of mass in the table frame (m, m, rad)."""
 ACCEPT_IOU = 0.9502
-"""Above the criterion's 0.95 by half the estimate's error (0.0004): doubt is decided against the policy."""
+"""Above the criterion's 0.95 by less than the estimate's error (0.0005): doubt is decided against the policy."""
 _LIKENESS = 0.955
 """Least overlap of mask and fitted shape; below it something hides or resembles the block."""
 

@@ -1,7 +1,5 @@
 """Labels: kept for good, told apart by who judged, and half of them out of everybody's sight."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -23,6 +21,7 @@ from robots.wire.reception import Refused
 from robots.wire.station_replies import LabelKept
 from tests.robots.station.conftest import plan, recipe
 from tests.robots.station.scripted import REACH, GoThere
+from tests.robots.station.sighted import with_a_camera
 from tests.robots.station.test_daemon import STAYS, is_
 from tests.robots.station.test_stills import scored
 
@@ -35,14 +34,6 @@ def scene(number: int) -> Snapshot:
 @pytest.fixture
 def labels(tmp_path) -> Labels:
     return Labels(tmp_path / "environments", read_task(REACH))
-
-
-def with_a_camera(folder):
-    """The test task, seen from above."""
-    shutil.copytree(REACH, folder)
-    with (folder / "task.toml").open("a") as file:
-        file.write('[[cameras]]\nname = "top"\nheight = 24\nwidth = 32\n')
-    return folder
 
 
 def keep(labels, number, *, success=True, station="s1", **fields):
