@@ -110,7 +110,10 @@ def _on_card(where: Where) -> str:
 def _approvable(where: Where) -> str:
     from enpire_tui.room.card import objection
 
-    return _on_card(where) or objection(where.card, where.moment.lease, where.now_s)
+    simulated = where.moment.state.spec.simulated
+    return _on_card(where) or objection(
+        where.card, where.moment.lease, where.now_s, simulated=simulated
+    )
 
 
 def _rejectable(where: Where) -> str:

@@ -72,8 +72,16 @@ def controls(lease: Lease) -> str:
     return f"{lease.who or 'nobody'} holds the control lease (C takes it)"
 
 
-def objection(shown: Shown | None, lease: Lease, now_s: float) -> str:
-    """Why a card cannot be approved, "" if it can."""
+def objection(shown: Shown | None, lease: Lease, now_s: float, *, simulated: bool = True) -> str:
+    """Why a card cannot be approved, "" if it can.
+
+    Args:
+        shown: The card.
+        lease: Who commands.
+        now_s: Monotonic seconds.
+        simulated: Whether every driver is: where each robot has a copy of its world to rehearse
+            in, a plan that is missing is one that failed.
+    """
     reason = closed(shown) or controls(lease)
     if reason or shown is None:
         return reason
@@ -81,6 +89,8 @@ def objection(shown: Shown | None, lease: Lease, now_s: float) -> str:
     failed = [check.name for check in card.checks if not check.ok]
     if failed:
         return f"failed: {', '.join(failed)}"
+    if simulated and card.plan is None:
+        return f"there is no plan: {card.plan_missing or 'the station told none'}"
     if card.refusal:
         return card.refusal
     if shown.left_s(now_s) <= 0.0:

@@ -67,19 +67,24 @@ class Tries:
             self.told.append(words)
 
 
+def person(name: str) -> str:
+    """An operator for people: the label behind the key, where there is one."""
+    return name.partition("/")[2] or name
+
+
 def told(event: ev.AnyEvent) -> tuple[str, str] | None:
     """Tone and words of a row about a try; None for others."""
     match event:
         case ev.TryAsked(kind=kind, count=count, by=by):
             many = f" {count} times" if count > 1 else ""
-            return "note", f"{by} asked to try its {kind.value}{many}"
+            return "note", f"{person(by)} asked to try its {kind.value}{many}"
         case ev.ApprovalAsked(number=number, summary=summary, failed=failed):
             failing = f"; failed: {', '.join(failed)}" if failed else ""
             return "bold warn", f"asks to approve reset {number}: {summary}{failing}".rstrip(": ")
         case ev.ApprovalClosed(state=state, by=by, reason=reason, scope=scope):
             scoped = f", {scope.count} resets in {scope.seconds / 60:g} min" if scope else ""
             why = f": {reason}" if reason else ""
-            return _STATES.get(state, ""), f"approval {state.value} by {by}{scoped}{why}"
+            return _STATES.get(state, ""), f"approval {state.value} by {person(by)}{scoped}{why}"
         case ev.ScopeEnded(reason=reason):
             return "note", f"the scoped approval ended: {reason}"
         case ev.ResetBegan(number=number, scoped=scoped):

@@ -141,7 +141,8 @@ class ApprovalScreen(RoomScreen):
                 each.show(lines([]))
             return
         shown = where.card
-        reason = card.objection(shown, moment.lease, where.now_s)
+        simulated = moment.state.spec.simulated
+        reason = card.objection(shown, moment.lease, where.now_s, simulated=simulated)
         told = view.head(shown, reason, where.now_s, head.wide)
         if head.styles.height is None or head.styles.height.value != len(told):
             head.styles.height = len(told)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from enpire_tui.room.card import Shown
 from enpire_tui.room.text import Line, fit, wrap
+from enpire_tui.room.tries import person
 from enpire_tui.room.views.pieces import age, clock, field, title
 from enpire_tui.room.views.robot import picture
 from robots.wire.approvals import ApprovalCard, ApprovalCounts, ApprovalState, PastApproval
@@ -29,7 +30,7 @@ def head(shown: Shown, objection: str, now_s: float, width: int) -> list[Line]:
     card = shown.card
     glyph, tone = _STATES[card.state]
     number = f" {card.number} of {card.count}" if card.count > 1 else ""
-    asked = f"reset{number}, asked by {card.asked_by.partition('/')[2] or card.asked_by}"
+    asked = f"reset{number}, asked by {person(card.asked_by)}"
     left = f"  expires in {clock(shown.left_s(now_s))}" if _pending(card) else ""
     told: list[Line] = [((f"{glyph} {card.state.value}", tone), (f"  {asked}", ""), (left, "warn"))]
     if not _pending(card):
@@ -121,7 +122,7 @@ def _counts(name: str, counts: ApprovalCounts, width: int) -> list[Line]:
 def _past(past: PastApproval, same: bool, now_wall_s: float, width: int) -> list[Line]:
     glyph, tone = _STATES[past.state]
     ago = age(60.0 * ((now_wall_s - past.wall_s) // 60.0))
-    who = past.by.partition("/")[2] or past.by
+    who = person(past.by)
     came = f", {past.outcome}" if past.outcome else ""
     why = f": {past.reason}" if past.reason else ""
     text = f"{past.state.value} by {who} {ago} ago{'' if same else ', other code'}{came}{why}"

@@ -61,7 +61,7 @@ def lines(
     """The pane; a camera frame stands where it is seen without scrolling."""
     live, seen, need = moment.live.get(name), moment.station(name), moment.need(name)
     told: list[Line] = [(word(moment.word(name), 14), (batch(moment, name), ""))]
-    told += [((part, "bold warn"),) for part in wrap(need.text, width)[:2] if part]
+    told += [((part, "bold warn"),) for part in wrap(need.text, width)[:3] if part]
     tried = list(seen.tries.told)[-TRIES:] if seen.tries.pending is None else []
     told += [((part, tone),) for tone, text in tried for part in wrap(text, width)[:2]]
     told += frame

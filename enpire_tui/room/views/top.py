@@ -41,7 +41,8 @@ def _who(moment: Moment, width: int) -> Line:
         (f" {mode} ", "bold reverse" if autonomous else "bold"),
         (f"  {glyph} {word}{outcome}", f"bold {tone}"),
         *(_control(moment.lease) if width >= NARROW or not moment.lease.free else ()),
-        (f"  {spec.task}", ""),
+        # A task of one's own is named by its folder.
+        (f"  {spec.task.rpartition('/')[2]}", ""),
     ]
     if spec.unsandboxed:
         left.append(("  UNSANDBOXED", "bold bad"))

@@ -110,6 +110,9 @@ def test_a_missing_rehearsal_is_said():
     told = text(view.evidence(bare, 0.0, [], 60))
     assert "no copy of its world" in told
     assert "no check was made" in told
+    assert "copy of its world" in card.objection(bare, MINE, 101.0)
+    # A real robot may have none; then a person decides by the rest.
+    assert card.objection(bare, MINE, 101.0, simulated=False) == ""
     assert "without a plan" in text(view.head(bare, "", 101.0, 80))
 
 

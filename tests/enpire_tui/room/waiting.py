@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 from textual.app import App
 from textual.pilot import Pilot
@@ -18,12 +19,13 @@ async def wait_for(
     """Lets the app work until the predicate holds."""
     until = time.monotonic() + deadline_s
     while not predicate():
-        assert time.monotonic() < until, "it did not come to that in time"
+        shown = screen_text(pilot.app) if time.monotonic() >= until else ""
+        assert not shown, f"it did not come to that in time:\n{shown}"
         await pilot.pause()
         await asyncio.sleep(0.01)
 
 
-def screen_text(app: App[int]) -> str:
+def screen_text(app: App[Any]) -> str:
     """What is on the screen, as text."""
     lines = app.screen._compositor.render_strips()
     return "\n".join(strip.text for strip in lines)
