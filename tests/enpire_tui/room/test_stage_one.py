@@ -212,9 +212,7 @@ async def _one_byte_voids(pilot, app, folder) -> None:
     with (folder / "verify.py").open("a") as file:
         file.write("\n")
     await pilot.press("enter", "T")
-    await wait_for(
-        pilot, lambda: "frozen: the files are not what was published" in screen_text(app)
-    )
+    await wait_for(pilot, lambda: "try ended frozen: the files are not" in screen_text(app))
     files = {"policy.py": REACHES.encode()}
     batch = c.StartBatch(
         batch_id="by-hand",
