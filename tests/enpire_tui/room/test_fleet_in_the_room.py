@@ -1,6 +1,7 @@
 """The room on a real fleet: every verb through keys, daemons and journals, and back on the screen."""
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 
@@ -10,11 +11,13 @@ from textual.widgets import Input
 from enpire_tui import lifecycle
 from enpire_tui.cli import USAGE
 from enpire_tui.room.app import RoomApp
-from enpire_tui.room.feed import connect
+from enpire_tui.room.feed import Feed, connect
 from enpire_tui.room.launch import Launch, Wanted
 from enpire_tui.room.screens.dialogs import Dialog
 from enpire_tui.run_spec import read_spec
+from robots.wire import commands as c
 from robots.wire.clock import SystemClock
+from robots.wire.transport import ZmqTransport
 from tests.enpire_tui.room.waiting import screen_text, wait_for
 from tests.enpire_tui.test_cli import run
 
@@ -128,6 +131,61 @@ async def test_a_station_without_a_picture_says_so(app):
         await attached(pilot, app)
         await pilot.press("enter", "c")
         await wait_for(pilot, lambda: "no picture: no_camera" in screen_text(app))
+
+
+@contextlib.asynccontextmanager
+async def another_room(home, label):
+    """The connections of a second operator's room, without its screen."""
+    spec = read_spec(home)
+    feed = Feed(spec, ZmqTransport(home, SystemClock()), None, SystemClock(), label)
+    following = asyncio.create_task(feed.run(lambda: None))
+    try:
+        yield feed
+    finally:
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+
+
+async def test_a_second_operator_is_seen_and_control_is_taken_explicitly(app, home):
+    async with another_room(home, "bob@lab2:pts/0") as bob, app.run_test(size=(140, 30)) as pilot:
+        await attached(pilot, app)
+        bob.order("take control", {"supervisor": c.TakeLease(force=True)})
+        await wait_for(pilot, lambda: "bob@lab2:pts/0 controls" in screen_text(app))
+        await pilot.press("enter", "T")
+        await wait_for(pilot, lambda: "bob@lab2:pts/0 holds the control lease" in screen_text(app))
+        assert len(app.feed.orders) == 1, "it was refused here, nothing was sent"
+        await pilot.press("C")
+        await typed(pilot, app, "take")
+        await wait_for(pilot, lambda: "you control" in screen_text(app))
+        late = bob.order("release fleet", {"supervisor": c.ReleaseFleet()})
+        await wait_for(pilot, lambda: late.state != "pending")
+        assert late.state == "refused"
+        assert f"held by {app.feed.me}" in late.detail
+        # Stopping is everyone's.
+        stop = bob.order("hold s1", {"s1": c.Hold(reason="bob")})
+        await wait_for(pilot, lambda: stop.state == "acknowledged" and word(app) == "HELD")
+        await pilot.press("r")
+        await typed(pilot, app, "s1", "a test")
+        await wait_for(pilot, lambda: word(app) != "HELD")
+        await pilot.press("q")
+        await wait_for(pilot, lambda: bob.state.lease_holder == "")
+
+
+async def test_the_fleet_is_handed_over_from_the_room_and_taken_back(app):
+    async with app.run_test(size=(120, 40)) as pilot:
+        await attached(pilot, app)
+        await pilot.press("H")
+        await wait_for(pilot, lambda: "type simulated; enter confirms" in screen_text(app))
+        assert "~ waived  manifest" in screen_text(app)
+        await typed(pilot, app, "simulated")
+        await wait_for(pilot, lambda: "AUTONOMOUS" in screen_text(app))
+        assert "you control" in screen_text(app)
+        await pilot.press("enter", "T")
+        await wait_for(pilot, lambda: "only in setup; B takes the fleet back" in screen_text(app))
+        await pilot.press("B")
+        await wait_for(pilot, lambda: "AUTONOMOUS" not in screen_text(app))
+        await wait_for(pilot, lambda: "back to setup acknowledged" in screen_text(app))
 
 
 async def test_leaving_ends_nothing_and_a_launch_finds_the_fleet(home):
