@@ -158,6 +158,10 @@ def _resumable(where: Where) -> str:
     return _agent(where) or ("" if paused else "the agent is not paused")
 
 
+def _seeing(where: Where) -> str:
+    return "" if where.screen == APPROVAL else _in_workspace(where)
+
+
 def _in_workspace(where: Where) -> str:
     return "" if where.screen == WORKSPACE else "open a station first (enter)"
 
@@ -207,7 +211,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("show_events", "events", _SEE, footer=(FLEET, INBOX, RESEARCH)),
     Action("next_station", "the next one", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),
     Action("previous_station", "the one before", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),
-    Action("camera", "camera", _SEE, (WORKSPACE,), (WORKSPACE,), refusal=_in_workspace),
+    Action("camera", "camera", _SEE, (WORKSPACE, APPROVAL), (WORKSPACE, APPROVAL), _seeing),
     Action("filter", "filter", _SEE, (FLEET, EVENTS), (FLEET, EVENTS), refusal=_listed),
     _reading("search", "search", footer=True),
     _reading("next_hit", "next hit", footer=True),

@@ -84,7 +84,7 @@ def told(event: ev.AnyEvent) -> tuple[str, str] | None:
         case ev.ApprovalClosed(state=state, by=by, reason=reason, scope=scope):
             scoped = f", {scope.count} resets in {scope.seconds / 60:g} min" if scope else ""
             why = f": {reason}" if reason else ""
-            return _STATES.get(state, ""), f"approval {state.value} by {person(by)}{scoped}{why}"
+            return _STATES.get(state, ""), f"{state.value} by {person(by)}{scoped}{why}"
         case ev.ScopeEnded(reason=reason):
             return "note", f"the scoped approval ended: {reason}"
         case ev.ResetBegan(number=number, scoped=scoped):

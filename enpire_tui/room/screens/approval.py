@@ -90,6 +90,11 @@ class ApprovalScreen(RoomScreen):
         """To where one came from."""
         room_of(self).show(self._from, self._station)
 
+    def do_camera(self) -> None:
+        """The picture as large as the screen allows, or no longer."""
+        self.toggle_class("-large")
+        self.repaint_soon()
+
     # --- the card ---------------------------------------------------------------------------
 
     def on_screen_resume(self) -> None:
@@ -151,14 +156,16 @@ class ApprovalScreen(RoomScreen):
         evidence.show(lines(view.evidence(shown, moment.now_wall_s, happened, evidence.wide)))
         diff.show(lines(view.diff(shown.card)))
         since = shown.card.diff_base[:10]
-        self.head("diff-pane", f"Change since {since}" if since else "Nothing was approved before")
+        whole = "The whole code: none of it was approved before"
+        self.head("diff-pane", f"Change since the approved {since}" if since else whole)
         self._paint_sight(shown.card)
         if self._shown is not None and self._shown.since_s == float("inf"):
             self._shown = self._shown._replace(since_s=where.now_s)
 
     def _paint_sight(self, found: ApprovalCard) -> None:
         """The picture, drawn anew where it or its place is another."""
-        sight, most = self.list("sight"), self.list("card-head").wide * 3 // 5
+        sight, most = self.list("sight"), self.list("card-head").wide
+        most = most if self.has_class("-large") else most * 3 // 5
         drawn = (found.image, found.plan, most, sight.size.height)
         if drawn != self._sight:
             self._sight = drawn

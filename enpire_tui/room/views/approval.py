@@ -92,7 +92,8 @@ def _rehearsal(card: ApprovalCard, width: int) -> list[Line]:
         if plan.tube
         else ""
     )
-    said = (way, tube, plan.tool)
+    drawn = f"drawn from white to yellow: the way of {plan.tool}" if plan.pixels else plan.tool
+    said = (way, tube, drawn)
     return [(outcome,), *(((part, ""),) for text in said if text for part in wrap(text, width))]
 
 

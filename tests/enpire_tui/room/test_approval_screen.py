@@ -6,6 +6,7 @@ from textual.widgets import Input
 
 from enpire_tui.room import card, inbox
 from enpire_tui.room.app import RoomApp
+from enpire_tui.room.line_list import LineList
 from enpire_tui.room.screens.dialogs import Dialog
 from robots.wire import commands as c
 from robots.wire import events as ev
@@ -279,3 +280,34 @@ async def test_the_bell_rings_once_and_not_where_it_is_switched_off(app):
             for _ in range(3):
                 room.paint()
             assert len(rung) == expected
+
+
+async def test_the_picture_is_enlarged_and_made_small_again(app):
+    async with app.run_test(size=(80, 24)) as pilot:
+        await on_card(pilot, app)
+        await pilot.press("c")
+        await wait_for(pilot, lambda: "envelope" not in screen_text(app))
+        await wait_for(pilot, lambda: screen_text(app).count("▀") > 500)
+        await pilot.press("c")
+        await wait_for(pilot, lambda: "envelope" in screen_text(app))
+
+
+@pytest.mark.parametrize("go", [opened, on_card])
+async def test_nothing_is_painted_where_nothing_changed(app, go, monkeypatch):
+    painted: list[str] = []
+    render = LineList.render_line
+    monkeypatch.setattr(
+        LineList, "render_line", lambda self, y: painted.append(self.id) or render(self, y)
+    )
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot, app)
+        now_s = app.feed.clock.monotonic()
+        app.feed.clock.monotonic = lambda: now_s
+        before = -1
+        while before != len(painted):
+            before = len(painted)
+            await pilot.pause()
+        for _ in range(10):
+            app.paint()
+            await pilot.pause()
+        assert painted[before:] == []

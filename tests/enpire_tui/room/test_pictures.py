@@ -9,7 +9,8 @@ import pytest
 from enpire_tui.room import themes
 from enpire_tui.room.app import RoomApp
 from tests.enpire_tui.room.sample import SampleFeed
-from tests.enpire_tui.room.waiting import settled, wait_for
+from tests.enpire_tui.room.setup_sample import SetupFeed
+from tests.enpire_tui.room.waiting import screen_text, settled, wait_for
 
 FOLDER = Path(__file__).with_name("pictures")
 SIZES = ((60, 16), (80, 24), (120, 40), (160, 50))
@@ -41,6 +42,24 @@ async def test_screens_look_as_they_did(size):
         for name, key in KEYS.items():
             await pilot.press(key)
             await wait_for(pilot, lambda name=name: app.seen is not None and name == app.seen.NAME)
+            shown = await settled(pilot, app)
+            different += compared(FOLDER / f"{name}-{size[0]}x{size[1]}.svg", shown)
+    assert not different, "these look different; ROOM_PICTURES=write keeps them"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+async def test_inbox_and_card_look_as_they_did(size):
+    app, different = RoomApp(feed=SetupFeed()), []
+    # The card's time would run on.
+    app.feed.clock.monotonic = lambda: 100.0
+    async with app.run_test(size=size) as pilot:
+        await wait_for(pilot, lambda: app.seen is not None and app.seen.station)
+        for name, keys, told in (
+            ("inbox", ("2",), "APPROVAL"),
+            ("approval", ("end", "enter"), "expires in 1:19"),
+        ):
+            await pilot.press(*keys)
+            await wait_for(pilot, lambda told=told: told in screen_text(app))
             shown = await settled(pilot, app)
             different += compared(FOLDER / f"{name}-{size[0]}x{size[1]}.svg", shown)
     assert not different, "these look different; ROOM_PICTURES=write keeps them"
