@@ -269,7 +269,8 @@ def _sources(spec: RunSpec) -> tuple[str, ...]:
 def _counted(kept: LabelKept) -> str:
     counts = kept.counts
     held_out = counts.held_out_success + counts.held_out_failure
-    return f"{counts.success} successes, {counts.failure} failures, {held_out} of them held out"
+    labels = counts.success + counts.failure
+    return f"{counts.success} of {labels} labels are successes, {held_out} held out"
 
 
 def _nobody() -> None:

@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import NamedTuple
 
 from robots.wire import events as ev
-from robots.wire.approvals import ApprovalState, ResetResult, Sighting
+from robots.wire.approvals import ApprovalState, ResetResult, Sighting, TryKind
 
 KEPT = 6
 _STATES = {
@@ -77,7 +77,8 @@ def told(event: ev.AnyEvent) -> tuple[str, str] | None:
     match event:
         case ev.TryAsked(kind=kind, count=count, by=by):
             many = f" {count} times" if count > 1 else ""
-            return "note", f"{person(by)} asked to try its {kind.value}{many}"
+            what = f"to try its reset{many}" if kind is TryKind.RESET else "its verifier"
+            return "note", f"{person(by)} asked {what}"
         case ev.ApprovalAsked(number=number, summary=summary, failed=failed):
             failing = f"; failed: {', '.join(failed)}" if failed else ""
             return "bold warn", f"asks to approve reset {number}: {summary}{failing}".rstrip(": ")

@@ -15,6 +15,8 @@ from enpire_tui.room.questions import Answers, Question, Watched
 from enpire_tui.room.text import Line, wrap
 
 WIDTH = 66
+# Lines of the frame and of what stays free about it, and of a field.
+AROUND, FIELD = 6, 4
 WATCH_EVERY_S = 1.0
 
 
@@ -31,7 +33,8 @@ class Dialog(ModalScreen[Answers | None]):
     def compose(self) -> ComposeResult:
         fields = enumerate(self._asked.asked)
         framed = Vertical(
-            LineList(cursor=False, id="said").unfocusable(),
+            LineList(cursor=False, id="said"),
+            LineList(cursor=False, id="hint").unfocusable(),
             *(Input(placeholder=each, id=f"answer-{i}") for i, each in fields),
             classes="dialog",
         )
@@ -54,14 +57,21 @@ class Dialog(ModalScreen[Answers | None]):
         told: list[Line] = [((part, ""),) for part in wrap(self._asked.text, WIDTH)]
         hint = "enter confirms, escape does nothing"
         if self._watched is not None:
-            told += [(), *self._watched.lines]
+            told += self._watched.lines
             objection = objection or self._watched.objection
             hint = f"type {self._watched.word}; {hint}"
-        told += [(), ((objection or hint, "bad" if objection else "dim"),)]
-        said = self.query_one("#said", LineList)
-        if said.styles.height is None or said.styles.height.value != len(told):
-            said.styles.height = len(told)
-        said.show(lines(told))
+        tone = "bad" if objection else "dim"
+        hints: list[Line] = [(), *(((part, tone),) for part in wrap(objection or hint, WIDTH))]
+        # The fields are always seen; what does not fit above them is scrolled.
+        most = self.size.height - AROUND - FIELD * len(self._asked.asked) - len(hints)
+        for name, shown, height in (
+            ("#said", told, max(3, min(len(told), most))),
+            ("#hint", hints, len(hints)),
+        ):
+            part = self.query_one(name, LineList)
+            if part.styles.height is None or part.styles.height.value != height:
+                part.styles.height = height
+            part.show(lines(shown))
 
     def _objection(self, answers: Answers) -> str:
         """Why these answers confirm nothing."""

@@ -8,12 +8,13 @@ _GLYPHS = {"OK": ("✓", "good"), "WAIVED": ("~", "dim"), "MISSING": ("✖", "ba
 
 
 def lines(found: Checklist) -> list[Line]:
-    """Each item with its glyph and word; what to do about a missing one below it."""
-    told: list[Line] = []
-    for item in found.items:
+    """Missing ones first, with what to do about them; each with its glyph and word."""
+    told, before = list[Line](), ""
+    for item in sorted(found.items, key=lambda item: item.state != "MISSING"):
         glyph, tone = _GLYPHS.get(item.state, ("?", "warn"))
         head = (fit(f"{glyph} {item.state.lower()}", 10), tone), (fit(item.name, NAME), "bold")
-        parts = wrap(item.detail, WIDTH - 10 - NAME)
+        detail = "likewise" if item.detail == before else item.detail
+        parts, before = wrap(detail, WIDTH - 10 - NAME), item.detail
         told.append((*head, (parts[0], "")))
         told += [((" " * (10 + NAME), ""), (part, "")) for part in parts[1:]]
         if item.state == "MISSING" and item.remedy:

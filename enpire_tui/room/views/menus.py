@@ -12,8 +12,10 @@ WARNING = "A software stop is no substitute for the one on the wall."
 
 
 def footer(where: Where, keys: Keys, width: int) -> Line:
-    """At most seven keys of this screen, and `?`."""
-    chosen = [each for each in ACTIONS if where.screen in each.footer][:FOOTER_KEYS]
+    """At most seven keys of this screen, and `?`; where there are more, those that can be used now."""
+    here = [each for each in ACTIONS if where.screen in each.footer]
+    first = sorted(here, key=lambda each: bool(each.refusal(where)))[:FOOTER_KEYS]
+    chosen = [each for each in here if each in first]
     spans: list[Span] = []
     room = width - 8
     for action in chosen:

@@ -185,11 +185,11 @@ async def _verifier_is_built(pilot, app, folder) -> None:
     await wait_for(pilot, lambda: "the verifier says no success" in screen_text(app))
     await wait_for(pilot, lambda: not tries(app).open)
     await pilot.press("minus")
-    await wait_for(pilot, lambda: "0 successes, 1 failures" in screen_text(app))
+    await wait_for(pilot, lambda: "0 of 1 labels are successes" in screen_text(app))
     await pilot.press("plus")
-    await wait_for(pilot, lambda: "1 successes, 1 failures" in screen_text(app))
+    await wait_for(pilot, lambda: "1 of 2 labels are successes" in screen_text(app))
     await pilot.press("backspace")
-    await wait_for(pilot, lambda: "acknowledged: 0 successes, 1 failures" in screen_text(app))
+    await wait_for(pilot, lambda: "acknowledged: 0 of 1 labels are successes" in screen_text(app))
 
 
 async def _published(folder, home, fleet, key) -> None:
