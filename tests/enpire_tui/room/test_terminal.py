@@ -91,7 +91,7 @@ def test_one_command_starts_the_fleet_and_neither_q_nor_a_kill_ends_it(terminal,
     terminal.start("--autonomous", "--room", "--stations", "1", "--minutes", "5")
     # The first screen is there before the fleet is.
     terminal.wait("1 station, push_t", "Leaving ends nothing")
-    terminal.wait("AUTONOMOUS", "RUNNING", "1/1 running")
+    terminal.wait("AUTO", "RUNNING", "▶ 1/1")
     terminal.keys("Enter")
     terminal.wait("Robot s1", "Training", "Agent a1", "a1 is a search agent")
     terminal.keys("q")
@@ -101,14 +101,14 @@ def test_one_command_starts_the_fleet_and_neither_q_nor_a_kill_ends_it(terminal,
     terminal.end()
 
     terminal.start()
-    terminal.wait("AUTONOMOUS", "s1")
+    terminal.wait("AUTO", "s1")
     os.kill(terminal.pid(), signal.SIGKILL)
     terminal.wait("left 137")
     assert lifecycle.running(home)
     terminal.end()
 
     terminal.start()
-    terminal.wait("AUTONOMOUS", "s1")
+    terminal.wait("AUTO", "s1")
     terminal.keys("!")
     terminal.wait("HELD", "1 needs you")
     terminal.keys("q")
