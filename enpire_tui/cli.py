@@ -79,8 +79,13 @@ def build_parser() -> argparse.ArgumentParser:
     hold.add_argument("reason", nargs="?", default="", help="why, for the journal")
     release = _add(commands.add_parser, "release", "let held stations move again")
     release.add_argument("cause", nargs="?", default="", help="what was wrong, for the journal")
+    _add_force(release)
     stop = _add(commands.add_parser, "stop", 'end the run with outcome "stopped"')
     stop.add_argument("reason", nargs="?", default="", help="why, for the journal")
+    _add_force(stop)
+    _add(commands.add_parser, "checklist", "what a hand-over to autonomy needs, item by item")
+    back = _add(commands.add_parser, "setup", "take the fleet back from autonomy: it holds")
+    _add_force(back)
 
     review = _add(commands.add_parser, "review", "look through a run's transcripts, live or ended")
     review.add_argument("run", nargs="?", default="", metavar="RUN", help="id of a run (newest)")
@@ -154,6 +159,22 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
     )
     publish = add("publish", "sign what its files are; stations then run on nothing else")
     publish.add_argument("--key", type=Path, required=True, metavar="FILE", help="your signing key")
+    tried = add("try", "let a station of a fleet in setup try its reset, once you approve it")
+    tried.add_argument("--station", required=True, metavar="S", help="which station")
+    tried.add_argument("--count", type=_positive, default=1, metavar="N", help="resets (1)")
+    tried.add_argument("--verify", action="store_true", help="only ask the verifier, once")
+    answer = tried.add_mutually_exclusive_group()
+    answer.add_argument("--ask", action="store_true", help="you answer each here (default)")
+    answer.add_argument("--approve", action="store_true", help="approve each that can be approved")
+    answer.add_argument("--reject", default="", metavar="WORDS", help="reject it with these words")
+    tried.add_argument("-o", "--output", type=Path, metavar="DIR", help="where to put pictures")
+    _add_force(tried)
+
+
+def _add_force(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--take-lease", action="store_true", help="although another operator has control"
+    )
 
 
 def _add(

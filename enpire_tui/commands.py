@@ -16,6 +16,8 @@ from enpire_tui.fleet import Fleet, FleetError, check, demo_fleet, read_fleet
 from enpire_tui.lines import say
 from robots.wire import commands as c
 from robots.wire.keys import KeyFileError
+from robots.wire.records import Mode
+from robots.wire.replies import Checklist
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -182,13 +184,45 @@ def stop(arguments: argparse.Namespace) -> int:
     return _command_fleet(arguments, c.StopRun(reason=arguments.reason), "run stopping")
 
 
-def _command_fleet(arguments: argparse.Namespace, command: c.AnyCommand, word: str) -> int:
+@_told
+def setup(arguments: argparse.Namespace) -> int:
+    """Takes the fleet back from autonomy."""
+    return _command_fleet(arguments, c.HandOver(mode=Mode.SETUP), "in setup")
+
+
+@_told
+def checklist(arguments: argparse.Namespace) -> int:
+    """What a hand-over to autonomy needs."""
+    home = _running(arguments)
+
+    async def read() -> Checklist:
+        async with Control(home) as control:
+            return await control.checklist()
+
+    found = asyncio.run(read())
+    if arguments.json:
+        say("Checklist", found)
+    else:
+        for item in found.items:
+            remedy = f" -> {item.remedy}" if item.remedy else ""
+            sys.stdout.write(f"{item.state:8}{item.name:10}{item.detail}{remedy}\n")
+    return DONE if found.ready else ERROR
+
+
+def _running(arguments: argparse.Namespace) -> Path:
+    """Home of the fleet that runs."""
     _, home, _ = resolve(arguments)
     if not lifecycle.running(home):
-        raise lifecycle.Fault(f"{home}: no fleet runs there")
+        raise lifecycle.Fault(f"{home}: no fleet runs there; `enpire-tui up` starts one")
+    return home
+
+
+def _command_fleet(arguments: argparse.Namespace, command: c.AnyCommand, word: str) -> int:
+    home = _running(arguments)
 
     async def send() -> None:
-        async with Control(home) as control:
+        force: bool = getattr(arguments, "take_lease", False)
+        async with Control(home, force=force) as control:
             await control.command(command)
 
     asyncio.run(send())
@@ -221,6 +255,11 @@ def environment(arguments: argparse.Namespace) -> int:
     """Examines a task's environment, or publishes it."""
     from enpire_tui import environment as bench
 
+    if arguments.action == "try":
+        from enpire_tui import trying
+
+        wanted = {key: value for key, value in vars(arguments).items() if key in trying.ASKED}
+        return trying.run(trying.Options(**wanted), _running(arguments))
     fleet, home, _ = resolve(arguments)
     asked = {key: value for key, value in vars(arguments).items() if key in bench.ASKED}
     return bench.run(bench.Options(**asked), fleet, home)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from enpire_tui.run_spec import read_spec
+from enpire_tui.supervisor.checklist import read_environment
 from enpire_tui.supervisor.daemon import NAME, Supervisor
 from robots.wire.clock import SystemClock
 from robots.wire.rows import JournalTaken
@@ -35,6 +36,7 @@ async def serve(home: Path) -> None:
             SigningKey.load(home / "keys" / f"{NAME}.sign"),
             boot_id=boot_id(),
             run_folder=home / "runs" / spec.run_id,
+            environment=lambda: asyncio.to_thread(read_environment, home, spec.task, spec.people),
         )
         serving = asyncio.create_task(supervisor.serve())
         loop = asyncio.get_running_loop()

@@ -1,16 +1,16 @@
 """Who may hand a fleet over to autonomy: pure checks, each refusal with its reason.
 
-A person hands over by typing a word. Where nobody watches, a policy file signed with that person's
-key stands in for the word. Simulated fleets need neither beyond their own word, since nothing there
-can be hurt.
+A person hands over by typing a word, once nothing is missing from the checklist. Where nobody
+watches, a policy file signed with that person's key stands in for the word. Simulated fleets need
+neither beyond their own word, since nothing there can be hurt.
 """
 
+from enpire_tui.supervisor.checklist import SIMULATED_WORD, WORD
 from robots.wire.commands import HandOver
 from robots.wire.records import Frozen, Mode, PolicyFile
 from robots.wire.signing import SignatureRefused, verify
 
-# What `--autonomous` sends for a fleet of simulated drivers: the built-in policy.
-SIMULATED_WORD = "simulated"
+__all__ = ["SIMULATED_WORD", "WORD", "Authority", "refusal"]
 
 
 class Authority(Frozen):
@@ -39,11 +39,16 @@ def refusal(command: HandOver, authority: Authority, now_wall_s: float) -> str:
     if command.mode is Mode.SETUP:
         return ""
     if authority.simulated and command.policy is None:
-        if command.word == SIMULATED_WORD:
+        if command.word in (SIMULATED_WORD, WORD):
             return ""
         return f"word: type {SIMULATED_WORD!r} to hand over a simulated fleet"
     if command.policy is None:
-        return "policy: real drivers need a policy file signed with a person's key"
+        if command.word == WORD:
+            return ""
+        return (
+            "policy: real drivers need a policy file signed with a person's key, or where a person "
+            f"watches the word {WORD!r}"
+        )
     try:
         policy = verify(command.policy, PolicyFile, authority.people)
     except SignatureRefused as error:

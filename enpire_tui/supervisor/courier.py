@@ -14,10 +14,11 @@ from enpire_tui.supervisor import state as folding
 from enpire_tui.supervisor.conductor import LOST, ONLINE, Conductor
 from enpire_tui.supervisor.state import CONFIRM, WITHDRAWN, Batch
 from robots.wire import commands as c
+from robots.wire.approvals import ApprovalAnswer, TryState
 from robots.wire.client import Client, Refused, Unreachable
 from robots.wire.clock import Clock
-from robots.wire.events import BatchCounted, BatchWithdrawn, Noted
-from robots.wire.records import Counts, MotionGrant, Signed
+from robots.wire.events import BatchCounted, BatchWithdrawn, Noted, ResetBegan
+from robots.wire.records import Counts, Mode, MotionGrant, Signed
 from robots.wire.rows import JournalFull, JournalReplaced
 from robots.wire.signing import SignatureRefused, SigningKey
 from robots.wire.station_replies import BatchPhase, BatchState
@@ -26,6 +27,11 @@ log = logging.getLogger(__name__)
 
 GRANT_TTL_S = 180.0
 GRANT_RENEW_S = 45.0
+# In setup a grant covers one approved motion: it is short, and lapses when nobody is there to see.
+SETUP_TTL_S = 10.0
+SETUP_RENEW_S = 3.0
+# Taking autonomy back: a grant of the other mode that is over at once supersedes the long one.
+REVOKED_S = 0.05
 REQUEST_S = 5.0
 # A station that did not answer for so long is lost, and asked again at this pace.
 LOST_AFTER_S = 3.0
@@ -40,6 +46,7 @@ class Courier:
     Args:
         trusted: Public keys that may sign this station's ledger.
         changed: Called whenever the run may have to decide something.
+        attended: Whether an operator holds the control lease now.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class Courier:
         signer: SigningKey,
         trusted: Collection[bytes],
         changed: Callable[[], None],
+        attended: Callable[[], bool],
     ) -> None:
         self.station = station
         self._client = client
@@ -59,6 +67,7 @@ class Courier:
         self._signer = signer
         self._trusted = frozenset(trusted)
         self._changed = changed
+        self._attended = attended
         self._wake = asyncio.Event()
         self._sent: set[str] = set()
         self._cancelled: set[str] = set()
@@ -101,6 +110,26 @@ class Courier:
         """
         await self._client.request(c.Release(station=self.station, cause=cause), REQUEST_S)
 
+    async def ping(self) -> None:
+        """Asks the station for a sign of life.
+
+        Raises:
+            Refused, Unreachable: There is none.
+        """
+        await self._client.request(c.GetStatus(), REQUEST_S)
+        self._answered()
+
+    async def relay(self, command: c.OnBehalf) -> TryState | ApprovalAnswer:
+        """Has the station execute an operator's command.
+
+        Raises:
+            Refused, Unreachable: With its reason, or nobody knows.
+        """
+        tries = isinstance(command.command, c.TryReset | c.TryVerify)
+        found = await self._client.call(command, TryState if tries else ApprovalAnswer, REQUEST_S)
+        self.wake()
+        return found
+
     # --- what comes in --------------------------------------------------------------------
 
     async def _follow(self) -> None:
@@ -114,7 +143,7 @@ class Courier:
                         # A restarted station has its batches, but no grant.
                         self._granted = (float("-inf"), "", "")
                         self.wake()
-                    if fold.finished:
+                    if fold.finished or isinstance(row.event, ResetBegan):
                         self.wake()
                     self._changed()
             except JournalReplaced as error:
@@ -166,24 +195,30 @@ class Courier:
             self._answered()
 
     async def _grant(self) -> None:
+        """Sends the grant that is due: to go on, for a try, or to end what is left of autonomy."""
+        state, fold = self._conductor.state, self._conductor.folds[self.station]
+        if state.mode is Mode.AUTONOMOUS:
+            if state.run is not None and state.ended is None:
+                await self._send_grant(GRANT_TTL_S, GRANT_RENEW_S)
+        elif fold.moving and self._attended():
+            await self._send_grant(SETUP_TTL_S, SETUP_RENEW_S)
+        elif fold.granted is Mode.AUTONOMOUS:
+            # SAFETY: setup holds now; the long grant of autonomy must not go on.
+            await self._send_grant(REVOKED_S, SETUP_RENEW_S)
+
+    async def _send_grant(self, ttl_s: float, renew_s: float) -> None:
         state, now = self._conductor.state, self._clock.monotonic()
-        if state.run is None or state.ended is not None:
-            return
         since, mode, incarnation = self._granted
         fold = self._conductor.folds[self.station]
-        if (
-            now - since < GRANT_RENEW_S
-            and mode == state.mode.value
-            and incarnation == fold.incarnation
-        ):
+        if now - since < renew_s and mode == state.mode.value and incarnation == fold.incarnation:
             return
         self._serial += 1
         grant = MotionGrant(
             station=self.station,
-            run_id=state.run.run_id,
+            run_id=self._conductor.spec.run_id,
             mode=state.mode,
             serial=max(0, state.restarts) * SERIALS_PER_LIFE + self._serial,
-            ttl_s=GRANT_TTL_S,
+            ttl_s=ttl_s,
         )
         command = c.RenewGrant(grant=self._signer.sign(grant))
         granted = (now, state.mode.value, fold.incarnation)
@@ -191,7 +226,7 @@ class Courier:
             await self._client.request(command, REQUEST_S)
         except Refused as error:
             self._note("warning", f"motion grant refused: {error.reason}")
-            granted = (now - GRANT_RENEW_S + PAUSE_S, *granted[1:])
+            granted = (now - renew_s + PAUSE_S, *granted[1:])
         self._granted = granted
         self._answered()
 

@@ -5,22 +5,26 @@ import contextlib
 import importlib.metadata
 import logging
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 from enpire_tui.run_spec import RunSpec
 from enpire_tui.supervisor import confirm as confirms
 from enpire_tui.supervisor import record, selection
+from enpire_tui.supervisor.checklist import Environment
 from enpire_tui.supervisor.conductor import Conductor
 from enpire_tui.supervisor.courier import Courier
 from enpire_tui.supervisor.handlers import Handlers
 from robots.wire import commands as c
 from robots.wire import events as ev
+from robots.wire.approvals import ApprovalAnswer, TryState
 from robots.wire.client import Client, Refused, Unreachable
 from robots.wire.clock import Clock
 from robots.wire.journal import Journal
+from robots.wire.lease import Lease
 from robots.wire.records import TokenCounts
+from robots.wire.replies import LeaseView
 from robots.wire.rows import JournalFull, JournalReplaced
 from robots.wire.signing import SigningKey
 from robots.wire.transport import Transport
@@ -33,6 +37,7 @@ GATEWAY = "gateway"
 TICK_S = 1.0
 MEASURE_S = 5.0
 STOP_AGENT_S = 10.0
+TELL_AGENT_S = 3.0
 # A journal that cannot be written is tried again at this pace; nothing is decided meanwhile.
 FULL_PAUSE_S = 5.0
 
@@ -43,6 +48,7 @@ class Supervisor:
     Args:
         entropy: Random bytes, by number of bytes, for the seeds of confirms.
         run_folder: Where the run's record is written; None for nowhere.
+        environment: What is known of the task as its files are now.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class Supervisor:
         entropy: Callable[[int], bytes] = os.urandom,
         boot_id: str = "",
         run_folder: Path | None = None,
+        environment: Callable[[], Awaitable[Environment]],
         rule: selection.Rule = selection.DEFAULT_RULE,
         confirm_rule: confirms.ConfirmRule = confirms.DEFAULT_CONFIRM,
     ) -> None:
@@ -73,6 +80,7 @@ class Supervisor:
         self._transport = transport
         self._clock = clock
         self._run_folder = run_folder
+        self._environment = environment
         self._wake = asyncio.Event()
         self._clients: list[Client] = []
         self._couriers = {
@@ -84,11 +92,14 @@ class Supervisor:
                 signer,
                 _trusted(spec.trusted, name),
                 self.changed,
+                lambda: bool(self.lease().left_s),
             )
             for name in spec.stations
         }
         handlers = Handlers(self.conductor, journal, clock, self, self.changed)
         self._server = transport.server(NAME, journal, handlers.handle, leased=True)
+        self._server.reception.on_lease = self._lease_changed
+        self._agents: dict[str, Client] = {}
 
     def changed(self) -> None:
         """Something may have to be decided."""
@@ -133,6 +144,42 @@ class Supervisor:
         """Releases every station at once; names of those that did not."""
         return await self._everywhere(lambda courier: courier.release(cause))
 
+    async def silent(self) -> tuple[str, ...]:
+        """Names of the stations that do not answer now."""
+        return await self._everywhere(lambda courier: courier.ping())
+
+    async def relay(self, station: str, command: c.OnBehalf) -> TryState | ApprovalAnswer:
+        """Has a station execute an operator's command."""
+        return await self._couriers[station].relay(command)
+
+    async def tell_agent(self, agent: str, text: str) -> None:
+        """Gives an agent a person's words."""
+        client = self._agents.get(agent) or self._client(agent)
+        self._agents[agent] = client
+        await client.request(c.MessageAgent(text=text), TELL_AGENT_S)
+
+    async def environment(self) -> Environment:
+        """What is known of the task as its files are now."""
+        return await self._environment()
+
+    def wake(self) -> None:
+        """The stations' couriers have something to send."""
+        for courier in self._couriers.values():
+            courier.wake()
+
+    def lease(self) -> LeaseView:
+        """Who may command the fleet."""
+        lease = self._server.reception.lease
+        left_s = max(0.0, lease.until_s - self._clock.monotonic()) if lease.holder else 0.0
+        return LeaseView(holder=lease.holder if left_s else "", epoch=lease.epoch, left_s=left_s)
+
+    def _lease_changed(self, before: Lease, after: Lease, how: str) -> None:
+        row = ev.LeaseChanged(holder=after.holder, epoch=after.epoch, how=how, before=before.holder)
+        try:
+            self.conductor.append(row)
+        except JournalFull as error:
+            log.warning("the lease of %r is not on record: %s", after.holder, error)
+
     async def _everywhere(
         self, act: Callable[[Courier], Coroutine[Any, Any, None]]
     ) -> tuple[str, ...]:
@@ -156,6 +203,7 @@ class Supervisor:
         wound_down = False
         while True:
             self._wake.clear()
+            self._server.reception.lapse_lease()
             try:
                 if self.conductor.advance():
                     for courier in self._couriers.values():

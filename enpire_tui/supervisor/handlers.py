@@ -7,18 +7,21 @@ from typing import Protocol
 import msgspec
 
 from agents.digest import build_digest
-from enpire_tui.supervisor import authority, budgets, queue, report
+from enpire_tui.supervisor import authority, budgets, checklist, queue, report
 from enpire_tui.supervisor.authority import Authority
+from enpire_tui.supervisor.checklist import Environment, Facts
 from enpire_tui.supervisor.conductor import Conductor
 from enpire_tui.supervisor.state import PROPOSED, Candidate, RunState
 from robots.station import archive
 from robots.wire import commands as c
 from robots.wire import events as ev
+from robots.wire.approvals import ApprovalAnswer, TryState
+from robots.wire.client import Unreachable
 from robots.wire.clock import Clock
 from robots.wire.journal import Journal
 from robots.wire.reception import Peer, Refused
 from robots.wire.records import Idea, Mode
-from robots.wire.replies import CandidateReceipt, Digest
+from robots.wire.replies import CandidateReceipt, Checklist, Digest, LeaseView
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,30 @@ class Fleet(Protocol):
 
     async def release_all(self, cause: str) -> tuple[str, ...]:
         """Releases every station; names of those that did not."""
+        ...
+
+    async def silent(self) -> tuple[str, ...]:
+        """Names of the stations that do not answer now."""
+        ...
+
+    async def relay(self, station: str, command: c.OnBehalf) -> TryState | ApprovalAnswer:
+        """Has a station execute an operator's command."""
+        ...
+
+    async def tell_agent(self, agent: str, text: str) -> None:
+        """Gives an agent a person's words."""
+        ...
+
+    async def environment(self) -> Environment:
+        """What is known of the task as its files are now."""
+        ...
+
+    def lease(self) -> LeaseView:
+        """Who may command the fleet."""
+        ...
+
+    def wake(self) -> None:
+        """The stations' couriers have something to send."""
         ...
 
 
@@ -64,7 +91,12 @@ class Handlers:
         """
         match command:
             case c.GetStatus():
-                return report.status(self._conductor)
+                status = report.status(self._conductor)
+                return msgspec.structs.replace(status, lease=self._fleet.lease())
+            case c.GetChecklist():
+                return await self._checklist()
+            case c.TryReset() | c.TryVerify() | c.Approve() | c.Reject():
+                return await self._relay(command)
             case c.GetLeaderboard():
                 return report.leaderboard(self._conductor.state)
             case c.GetDigest(cursor=cursor):
@@ -80,7 +112,7 @@ class Handlers:
             case c.StopRun(reason=reason):
                 self._stop(reason, peer)
             case c.HandOver():
-                self._hand_over(command, peer)
+                await self._hand_over(command, peer)
             case _:
                 raise Refused(f"unknown_command: {type(command).__name__} is not the supervisor's")
         return None
@@ -169,25 +201,87 @@ class Handlers:
         self._conductor.append(ev.RunStopRequested(reason=reason or "stopped", by=peer.name))
         self._changed()
 
-    def _hand_over(self, command: c.HandOver, peer: Peer) -> None:
+    async def _hand_over(self, command: c.HandOver, peer: Peer) -> None:
         spec, state = self._conductor.spec, self._conductor.state
-        if state.ended is not None:
-            raise Refused("run_ended: take the fleet down and up again for a new run")
-        asked = Authority(
-            task=spec.task,
-            stations=spec.stations,
-            minutes=spec.budget.minutes,
-            simulated=spec.simulated,
-            people=spec.people,
-        )
-        reason = authority.refusal(command, asked, self._clock.wall())
-        if reason:
-            raise Refused(reason)
-        if command.mode is Mode.AUTONOMOUS and state.run is None:
-            self._conductor.start_run()
+        if command.mode is Mode.AUTONOMOUS:
+            if state.ended is not None:
+                raise Refused("run_ended: take the fleet down and up again for a new run")
+            asked = Authority(
+                task=spec.task,
+                stations=spec.stations,
+                minutes=spec.budget.minutes,
+                simulated=spec.simulated,
+                people=spec.people,
+            )
+            reason = authority.refusal(command, asked, self._clock.wall())
+            reason = reason or checklist.refusal(await self._checklist())
+            if reason:
+                raise Refused(reason)
+            if state.run is None:
+                self._conductor.start_run()
         if command.mode is not state.mode:
             self._conductor.append(ev.ModeChanged(mode=command.mode, by=peer.name))
+        self._fleet.wake()
         self._changed()
+
+    async def _checklist(self) -> Checklist:
+        conductor, spec = self._conductor, self._conductor.spec
+        silent = await self._fleet.silent()
+        return checklist.checklist(
+            Facts(
+                task=spec.task,
+                simulated=spec.simulated,
+                environment=await self._fleet.environment(),
+                stations=spec.stations,
+                silent=silent,
+                unsandboxed=spec.unsandboxed,
+                budget=spec.budget,
+                tries=tuple(
+                    fold.trying.try_id
+                    for fold in conductor.folds.values()
+                    if fold.trying is not None
+                ),
+            )
+        )
+
+    # --- setup ----------------------------------------------------------------------------
+
+    async def _relay(
+        self, command: c.TryReset | c.TryVerify | c.Approve | c.Reject
+    ) -> TryState | ApprovalAnswer:
+        """Pass on what an operator with the lease asked; the station knows who it was."""
+        answers = isinstance(command, c.Approve | c.Reject)
+        station = command.approval_id.partition("/")[0] if answers else command.station
+        if station not in self._conductor.folds:
+            raise Refused(f"unknown_station: {station!r}")
+        if self._conductor.state.mode is Mode.AUTONOMOUS:
+            raise Refused("mode: the fleet is autonomous; take it back to setup first")
+        relayed = c.OnBehalf(person=self._fleet.lease().holder, command=command)
+        try:
+            answer = await self._fleet.relay(station, relayed)
+        except Unreachable:
+            raise Refused(
+                f"unreachable: {station} did not answer; its journal tells whether it happened"
+            ) from None
+        if isinstance(command, c.Reject) and isinstance(answer, ApprovalAnswer):
+            return await self._tell_agent(station, command, answer)
+        return answer
+
+    async def _tell_agent(
+        self, station: str, command: c.Reject, answer: ApprovalAnswer
+    ) -> ApprovalAnswer:
+        """Give the words of a rejection to the station's agent, as an operator's and not its own."""
+        agent = self._conductor.spec.agent_of.get(station, "")
+        if not agent or answer.repeated:
+            return answer
+        text = f"[operator {answer.by}, who rejected {command.approval_id}] {command.words}"
+        try:
+            await self._fleet.tell_agent(agent, text)
+        except (Refused, Unreachable) as error:
+            note = f"{agent} was not told: {error}"
+            self._conductor.append(ev.Noted(level="warning", text=note), durable=False)
+            return msgspec.structs.replace(answer, note=note)
+        return answer
 
 
 def _receipt(candidate: Candidate) -> CandidateReceipt:

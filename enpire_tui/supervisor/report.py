@@ -92,4 +92,5 @@ def _station(conductor: Conductor, name: str) -> StationSummary:
         done=current.done if current is not None else 0,
         of=current.episodes if current is not None else 0,
         busy=min(1.0, fold.figures.busy_s / elapsed_s) if elapsed_s > 0 else 0.0,
+        approval_id=fold.asking.approval_id if fold.asking is not None else "",
     )

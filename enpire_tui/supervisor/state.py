@@ -106,7 +106,11 @@ class Point:
 
 @dataclasses.dataclass
 class RunState:
-    """The run as its journal tells it. Empty before `RunStarted`."""
+    """The run as its journal tells it. Empty before `RunStarted`.
+
+    Attributes:
+        lease_holder, lease_epoch: Who may command the fleet, "" for nobody.
+    """
 
     run: ev.RunStarted | None = None
     ended: ev.RunEnded | None = None
@@ -126,6 +130,8 @@ class RunState:
     adopted: list[str] = field(default_factory=list[str])
     climb: list[Point] = field(default_factory=list[Point])
     stop_reason: str = ""
+    lease_holder: str = ""
+    lease_epoch: int = 0
 
     @property
     def running(self) -> bool:
@@ -155,10 +161,14 @@ def apply(state: RunState, seq: int, event: ev.AnyEvent) -> None:  # noqa: C901 
     match event:
         case ev.DaemonStarted(restarts=restarts):
             state.restarts = restarts
+            # The lease is in the daemon's memory: nobody holds the new one's.
+            state.lease_holder = ""
         case ev.RunStarted():
             _started(state, seq, event)
         case ev.ModeChanged(mode=mode):
             state.mode = mode
+        case ev.LeaseChanged(holder=holder, epoch=epoch):
+            state.lease_holder, state.lease_epoch = holder, epoch
         case ev.StationSeen(station=station, state=link):
             state.links[station] = link
         case ev.IdeaProposed(idea=idea, fingerprint=fingerprint):
@@ -199,7 +209,13 @@ def apply(state: RunState, seq: int, event: ev.AnyEvent) -> None:  # noqa: C901 
 
 
 def _started(state: RunState, seq: int, event: ev.RunStarted) -> None:
-    fresh = RunState(mode=state.mode, restarts=state.restarts, links=dict(state.links))
+    fresh = RunState(
+        mode=state.mode,
+        restarts=state.restarts,
+        links=dict(state.links),
+        lease_holder=state.lease_holder,
+        lease_epoch=state.lease_epoch,
+    )
     for name in (each.name for each in dataclasses.fields(RunState)):
         setattr(state, name, getattr(fresh, name))
     state.run = event

@@ -6,9 +6,10 @@ from dataclasses import field
 import msgspec
 
 from robots.wire import events as ev
-from robots.wire.records import Episode, Outcome, Purpose, StationFigures
+from robots.wire.records import Episode, Mode, Outcome, Purpose, StationFigures
 
 EXECUTING, EXPLORING, QUEUED, IDLE = "EXECUTING", "EXPLORING", "QUEUED", "IDLE"
+ASKING, TRYING = "ASKING", "TRYING"
 HELD, QUARANTINED = "HELD", "QUARANTINED"
 
 
@@ -37,6 +38,10 @@ class StationFold:
     Attributes:
         incarnation: Of the daemon's latest start; a new one has forgotten its motion grant.
         finished: Batches that ended; whoever counts them takes them out.
+        granted: Mode of the last motion grant of this incarnation.
+        trying: The try that is open.
+        asking: The approval that waits for a person.
+        moving: Whether an approved reset moves the robot, or is about to.
     """
 
     name: str
@@ -46,6 +51,10 @@ class StationFold:
     incarnation: str = ""
     held: str = ""
     quarantined: str = ""
+    granted: Mode | None = None
+    trying: ev.TryAsked | None = None
+    asking: ev.ApprovalAsked | None = None
+    moving: bool = False
 
     @property
     def current(self) -> KnownBatch | None:
@@ -60,6 +69,10 @@ class StationFold:
             return QUARANTINED
         if self.held:
             return HELD
+        if self.asking is not None:
+            return ASKING
+        if self.trying is not None:
+            return TRYING
         if current is not None:
             return EXPLORING if current.purpose is Purpose.EXPLORE else EXECUTING
         return QUEUED if self.open else IDLE
@@ -75,12 +88,13 @@ class StationFold:
         return known.done if known is not None else 0
 
 
-def apply(fold: StationFold, seq: int, event: ev.AnyEvent) -> None:
+def apply(fold: StationFold, seq: int, event: ev.AnyEvent) -> None:  # noqa: C901 - one row a kind
     """Folds one row of a station's journal."""
     fold.figures = msgspec.structs.replace(fold.figures, seq=seq)
     match event:
         case ev.DaemonStarted(incarnation=incarnation):
             fold.incarnation = incarnation
+            fold.granted, fold.moving = None, False
             for batch in fold.open.values():
                 batch.running = False
         case ev.BatchAccepted():
@@ -102,6 +116,20 @@ def apply(fold: StationFold, seq: int, event: ev.AnyEvent) -> None:
         case ev.StationReleased():
             fold.held = ""
             fold.quarantined = ""
+        case ev.GrantReceived(mode=mode):
+            fold.granted = mode
+        case ev.TryAsked():
+            fold.trying = event
+        case ev.ApprovalAsked():
+            fold.asking = event
+        case ev.ApprovalClosed():
+            fold.asking = None
+        case ev.ResetBegan():
+            fold.moving = True
+        case ev.ResetTried():
+            fold.moving = False
+        case ev.TryFinished():
+            fold.trying, fold.moving = None, False
         case _:
             pass
 

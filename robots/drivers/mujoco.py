@@ -1,5 +1,6 @@
 """MuJoCo in process: the world of a simulated station in lockstep."""
 
+import copy
 import ctypes.util
 import importlib
 import logging
@@ -87,12 +88,16 @@ class MujocoDriver:
         if abs(self.substeps * self.model.opt.timestep - task.spec.tick_s) > 1e-9:
             raise DriverError(f"{scene}: the timestep does not divide the control tick")
         self.simulation = task.simulation(self.model, station_seed)
+        self._bind()
+        self._silence_warnings()
+        self._power_on()
+
+    def _bind(self) -> None:
+        """Find the simulation's hooks, and cameras for its model."""
         self._apply = self.simulation.apply
         self._limit_broken = getattr(self.simulation, "fault", None)
         self._plausible = getattr(self.simulation, "plausible", None)
-        self._cameras = Cameras(self.model, task)
-        self._silence_warnings()
-        self._power_on()
+        self._cameras = Cameras(self.model, self.task)
 
     def _silence_warnings(self) -> None:
         # By default MuJoCo writes a log file into the working directory.
@@ -108,6 +113,33 @@ class MujocoDriver:
         home = getattr(self.simulation, "home_action", None)
         values: Any = self.data.ctrl if home is None else home(self.model, self.data)
         self._action = np.array([float(value) for value in values])
+
+    def twin(self) -> "MujocoDriver":
+        """A copy of the world as it is now, draws and noise to come included; shares nothing.
+
+        Raises:
+            DriverError: The task's simulation holds something that cannot be copied.
+        """
+        twin = copy.copy(self)
+        twin.detach()
+        return twin
+
+    def detach(self) -> None:
+        """Go on with a world of its own, as it was."""
+        model, data, simulation = self.model, self.data, self.simulation
+        self.model = copy.deepcopy(model)
+        self.data = self._mujoco.MjData(self.model)
+        self._mujoco.mj_copyData(self.data, self.model, data)
+        known: dict[int, Any] = {id(model): self.model, id(data): self.data}
+        try:
+            self.simulation = copy.deepcopy(simulation, known)
+        except Exception as error:
+            # Whatever a task's own code raises; it may define `__deepcopy__` to help.
+            raise DriverError(f"the task's simulation cannot be copied: {error}") from error
+        self._rng = copy.deepcopy(self._rng)
+        self._action = self._action.copy()
+        self._warnings = self.data.warning.number
+        self._bind()
 
     def start_episode(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)

@@ -1,7 +1,8 @@
 """Who lets the robot move: grant, holds and latches, shared between the daemon and its batch thread.
 
 The daemon's loop writes, the batch thread asks once a policy step. The answer is a decision of the
-safety table; this file only remembers what is in force and waits.
+safety table; this file only remembers what is in force and waits. In setup a grant alone moves
+nothing: the batch thread has to be attending to a motion that a person approved.
 """
 
 import threading
@@ -55,6 +56,7 @@ class Authority:
         self._cancelled: BatchCancelled | None = None
         self._to_cancel: dict[str, BatchCancelled] = {}
         self._batch_id = ""
+        self._attending = False
 
     # --- the daemon's side ------------------------------------------------------------------
 
@@ -71,6 +73,14 @@ class Authority:
     def granted(self) -> bool:
         """Whether a grant is in force."""
         return not self._needs_grant or self._monotonic() < self._grant_until_s
+
+    def licensed(self) -> bool:
+        """Whether motion is covered now: by a grant, and in setup by a person's approval too."""
+        if not self._needs_grant:
+            return True
+        # SAFETY: without the second half a batch would move under the grant of somebody's try.
+        approved = self._attending or self._mode is Mode.AUTONOMOUS
+        return approved and self._monotonic() < self._grant_until_s
 
     def grant(self, mode: Mode, until_s: float) -> None:
         """Take a grant into force, until a moment of the station's monotonic clock."""
@@ -119,6 +129,36 @@ class Authority:
             if self._cancelled is None or not self._cancelled.closing:
                 self._cancelled = self._to_cancel.pop(batch_id, None)
 
+    def attend(self, grant_within_s: float) -> None:
+        """Begin a motion that a person approved; waits for the grant that goes with it.
+
+        Raises:
+            MotionStopped: The station is held, or no grant came in time.
+            BatchCancelled: The daemon closes.
+        """
+        with self._changed:
+            self._attending = True
+            until_s = self._monotonic() + grant_within_s
+            while True:
+                if self._cancelled is not None:
+                    raise self._cancelled
+                if self._stop is not None:
+                    raise MotionStopped(self._decide(self._stop[0], False), self._stop[1])
+                if self.licensed():
+                    return
+                if self._monotonic() >= until_s:
+                    raise self._lapsed("no motion grant came")
+                self._changed.wait(_WAIT_S)
+
+    def leave(self) -> None:
+        """End it: whatever grant is left covers no further motion in setup."""
+        with self._changed:
+            self._attending = False
+            self._changed.notify_all()
+
+    def _lapsed(self, detail: str) -> MotionStopped:
+        return MotionStopped(self._decide(Condition.GRANT_LAPSED, False), detail)
+
     def admit_episode(self, meanwhile: Callable[[], None]) -> None:
         """Wait until the robot may move; between episodes, where a hold costs nothing.
 
@@ -132,7 +172,7 @@ class Authority:
             with self._changed:
                 if self._cancelled is not None:
                     raise self._cancelled
-                if self._stop is None and self.granted():
+                if self._stop is None and self.licensed():
                     return
                 self._changed.wait(_WAIT_S)
             # SAFETY: not under the lock, which a stop has to take.
@@ -146,7 +186,7 @@ class Authority:
             BatchCancelled: The batch was cancelled or the daemon closes.
         """
         # Twice a policy step, on every step: three attribute reads and one clock.
-        if self._stop is None and self._cancelled is None and self.granted():
+        if self._stop is None and self._cancelled is None and self.licensed():
             return
         with self._changed:
             while True:
@@ -159,10 +199,13 @@ class Authority:
                         raise MotionStopped(decision, detail)
                     # An agent's hold between policies: wait where the robot is, then go on.
                 elif (
-                    self.granted()
+                    self.licensed()
                     or self._decide(Condition.GRANT_LAPSED, during_policy).reaction is _FINISH
                 ):
                     return
+                elif self._attending:
+                    # An approval is for now: it does not wait for the next grant.
+                    raise self._lapsed("the motion grant has lapsed")
                 # Setup holds now: in lockstep the world stands still while this waits.
                 self._changed.wait(_WAIT_S)
 
@@ -170,7 +213,7 @@ class Authority:
         """Whether the robot may move at this moment; never waits. For the control thread."""
         if self._stop is not None:
             return False
-        return self.granted() or self._mode is Mode.AUTONOMOUS
+        return self.licensed() or self._mode is Mode.AUTONOMOUS
 
     def judge(self, condition: Condition, *, during_policy: bool) -> Decision:
         """What the table says about a condition under the mode in force."""

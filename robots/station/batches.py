@@ -153,6 +153,22 @@ class Batches:
         )
 
 
+def accepted(command: StartBatch, requested_by: str) -> BatchAccepted:
+    """The journal row of a batch that is taken."""
+    return BatchAccepted(
+        batch_id=command.batch_id,
+        purpose=command.purpose,
+        commit=command.commit,
+        idea_id=command.idea_id,
+        recipe=command.recipe,
+        episodes=command.episodes,
+        seeds=command.seeds,
+        stop_at_failure=command.stop_at_failure or command.purpose is Purpose.CONFIRM,
+        record=command.record,
+        requested_by=requested_by,
+    )
+
+
 def objection(command: StartBatch, role: Role, queued: int) -> str:
     """Why a new batch is not accepted, "" if it is."""
     name = command.batch_id

@@ -38,6 +38,7 @@ class StationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         call_timeout_s: Wall seconds after which a worker that has not answered is killed.
         publishers: Public keys (hex) of those who may publish an environment.
         published: The task's signed manifest (hex); "" where nobody published it.
+        approval_s: Seconds for which an approval in setup can be answered.
         task_options: For `gym:` tasks: success rule, episode limit and the like.
     """
 
@@ -54,6 +55,7 @@ class StationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     call_timeout_s: float = 5.0
     publishers: tuple[str, ...] = ()
     published: str = ""
+    approval_s: float = 120.0
     task_options: dict[str, float | int | str | bool] = {}
 
     def trusted(self) -> frozenset[bytes]:
@@ -136,6 +138,7 @@ def parse_config(content: dict[str, Any], where: str) -> StationConfig:
         raise ConfigError(
             f'{where}: grant_keys: missing; name the supervisor\'s key, or set grants = "none"'
         )
-    if config.call_timeout_s <= 0:
-        raise ConfigError(f"{where}: call_timeout_s: must be positive")
+    for key in ("call_timeout_s", "approval_s"):
+        if getattr(config, key) <= 0:
+            raise ConfigError(f"{where}: {key}: must be positive")
     return config

@@ -1,4 +1,4 @@
-"""The batch thread: runs one batch after another and hands what happens over to the daemon's loop.
+"""The batch thread: runs one batch or try after another and hands what happens over to the daemon's loop.
 
 It touches neither journal nor sockets. What must be on record before the robot moves, an episode's
 beginning, waits for the loop's word; a loop that cannot write (disk full) thereby holds the robot.
@@ -22,6 +22,7 @@ from robots.station.ledger import Ledger, sha256_of
 from robots.station.recording import Recorder, RecordingInfo, Trace
 from robots.station.reports import ledger_record
 from robots.station.rollout import MANIFEST_CHANGED, BatchPlan, Rig
+from robots.station.trying import Desk, Errand, Trier
 from robots.wire.clock import Clock
 from robots.wire.events import (
     AnyEvent,
@@ -59,6 +60,7 @@ class Crew:
         evidence: Takes an episode's course on the loop.
         stopped: Told of a protective stop (its condition) or a quarantine (None).
         gave_up: Told that the rig broke and the batch is left where it was.
+        desk: What tries ask and tell.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Crew:
         evidence: Callable[[str, int, Trace], None],
         stopped: Callable[[Condition | None, str], None],
         gave_up: Callable[[], None],
+        desk: Desk,
     ) -> None:
         self._station = station
         self._make_rig = make_rig
@@ -87,8 +90,9 @@ class Crew:
         self._evidence = evidence
         self.stopped = stopped
         self._gave_up = gave_up
+        self._desk = desk
         self.glimpses = Glimpses()
-        self._plans: queue.Queue[tuple[BatchPlan, float] | None] = queue.Queue(maxsize=2)
+        self._plans: queue.Queue[tuple[BatchPlan, float] | Errand | None] = queue.Queue(maxsize=2)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"{station}-batches", daemon=True)
 
@@ -98,6 +102,10 @@ class Crew:
     def hand_over(self, plan: BatchPlan, started_wall_s: float) -> None:
         """Give the idle thread its next batch."""
         self._plans.put_nowait((plan, started_wall_s))
+
+    def send_on(self, errand: Errand) -> None:
+        """Give the idle thread a try to make."""
+        self._plans.put_nowait(errand)
 
     async def close(self, timeout_s: float) -> None:
         """End the batch in work, unfinished, and the thread."""
@@ -119,17 +127,20 @@ class Crew:
                     continue
                 if handed is None:
                     break
-                plan, started_wall_s = handed
+                name = f"try {handed.try_id}" if isinstance(handed, Errand) else handed[0].batch_id
                 try:
                     rig = rig or self._made()
-                    self._run(rig, plan, started_wall_s)
+                    if isinstance(handed, Errand):
+                        Trier(rig, self._authority, self._desk).run(handed)
+                    else:
+                        self._run(rig, *handed)
                 except BatchCancelled:
                     break
                 except Exception as fault:
                     # The process's edge of this thread: a broken driver must not end the daemon.
-                    log.exception("%s: batch %s", self._station, plan.batch_id)
+                    log.exception("%s: %s", self._station, name)
                     rig = self._discard(rig)
-                    self._fault(plan, fault)
+                    self._fault(name, fault)
         finally:
             self._discard(rig)
 
@@ -190,12 +201,12 @@ class Crew:
             durable=True,
         )
 
-    def _fault(self, plan: BatchPlan, fault: Exception) -> None:
-        """The rig broke: stop, tell, and leave the batch to go on after a release."""
+    def _fault(self, name: str, fault: Exception) -> None:
+        """The rig broke: stop, tell, and leave a batch to go on after a release."""
         detail = f"{type(fault).__name__}: {fault}"
         self._authority.stop(Condition.DRIVER_ERROR, detail)
         self.stopped(Condition.DRIVER_ERROR, detail)
-        self.send(Noted(level="error", text=f"batch {plan.batch_id}: {detail}"[:500]))
+        self.send(Noted(level="error", text=f"{name}: {detail}"[:500]))
         self._gave_up()
 
     def _discard(self, rig: Rig | None) -> None:

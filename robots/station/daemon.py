@@ -14,7 +14,7 @@ import msgspec
 
 from robots.safety.table import Condition
 from robots.station.authority import Authority
-from robots.station.batches import Batches, objection
+from robots.station.batches import Batches, accepted, objection
 from robots.station.config import StationConfig
 from robots.station.crew import Crew
 from robots.station.drift import DRIFT
@@ -25,24 +25,24 @@ from robots.station.latch import Latch, Standing
 from robots.station.ledger import Ledger, sha256_of
 from robots.station.portrait import Portrait
 from robots.station.recording import Recorder, Trace
-from robots.station.reports import Evidence, finished_event, may_see
+from robots.station.reports import Evidence, may_see, unwritten
 from robots.station.rollout import Rig
 from robots.station.scribe import Scribe
+from robots.station.setup import Setup
 from robots.station.stills import Stills
 from robots.wire import codec, commands
 from robots.wire.clock import Clock
 from robots.wire.commands import AnyCommand
 from robots.wire.events import (
     AnyEvent,
-    BatchAccepted,
     BatchFinished,
     DaemonStarted,
-    EpisodeFinished,
     GrantLapsed,
     GrantReceived,
     StationHeld,
     StationQuarantined,
     StationReleased,
+    TryFinished,
 )
 from robots.wire.journal import Journal
 from robots.wire.reception import Peer, Refused
@@ -104,12 +104,15 @@ class Station:
         self._stills = Stills()
         self._scribe = Scribe(journal, clock, self._fold)
         self.authority = Authority(clock.monotonic, needs_grant=config.grants == "required")
+        self._setup = Setup(
+            name, folder, config.approval_s, self.authority, self._scribe, clock, self._stopped
+        )
         recorder = None
         if config.record != "off":
             recorder = Recorder(folder / "recordings", config.recording_quota_bytes)
 
         def made() -> Rig:
-            self._rig = make_rig(self.authority)
+            self._rig = self._setup.rig = make_rig(self.authority)
             return self._rig
 
         self._crew = Crew(
@@ -124,7 +127,9 @@ class Station:
             evidence=self._keep_evidence,
             stopped=self._stopped,
             gave_up=lambda: self._soon(self._on_gave_up),
+            desk=self._setup,
         )
+        self._setup.send_on = self._crew.send_on
         look, note = self._crew.glimpses.ask, self._scribe.note
         self._labelling = Labelling(name, labels, look, clock, note)
 
@@ -143,6 +148,7 @@ class Station:
             ),
         )
         self._adopt_ledger()
+        self._setup.start(incarnation)
         for cut in self._batches.interrupted("station_restarted"):
             self._scribe.append(cut)
         detail = self._latch.read()
@@ -170,20 +176,17 @@ class Station:
                     self._restarts += 1
                 self._batches.apply(row.event, row.wall_s)
                 self._standing.apply(row.event)
+                self._setup.apply(row.event, row.wall_s)
             after = rows[-1].seq
 
     def _adopt_ledger(self) -> None:
         """Finish batches whose record was signed before a kill and not yet journalled."""
         for batch_id, batch in list(self._batches.open.items()):
             signed = self._ledger.find(batch_id)
-            if signed is None:
-                continue
-            record = codec.decode(signed.body, LedgerRecord)
-            known = {episode.index for episode in batch.episodes}
-            for episode in record.episodes:
-                if episode.index not in known:
-                    self._scribe.append(EpisodeFinished(batch_id=batch_id, episode=episode))
-            self._scribe.append(finished_event(record, sha256_of(signed)))
+            if signed is not None:
+                record = codec.decode(signed.body, LedgerRecord)
+                for event in unwritten(record, batch.episodes, sha256_of(signed)):
+                    self._scribe.append(event)
 
     # --- commands ---------------------------------------------------------------------------
 
@@ -206,6 +209,8 @@ class Station:
                 return self._episode(command, peer)
             case commands.GetFrame():
                 return await self._stills.take(self._rig)
+            case commands.OnBehalf() | commands.GetApproval():
+                return self._setup.handle(command, next(iter(self._batches.open), ""))
             case commands.LabelScene() | commands.WithdrawLabel():
                 return await self._labelling.take(command)
             case commands.RenewGrant():
@@ -228,20 +233,7 @@ class Station:
         reason = objection(command, peer.role, self._batches.queued())
         if reason:
             raise Refused(reason)
-        self._scribe.append(
-            BatchAccepted(
-                batch_id=command.batch_id,
-                purpose=command.purpose,
-                commit=command.commit,
-                idea_id=command.idea_id,
-                recipe=command.recipe,
-                episodes=command.episodes,
-                seeds=command.seeds,
-                stop_at_failure=command.stop_at_failure or command.purpose is Purpose.CONFIRM,
-                record=command.record,
-                requested_by=peer.name,
-            ),
-        )
+        self._scribe.append(accepted(command, peer.name))
         self._dispatch()
         return self._state(command.batch_id)
 
@@ -291,12 +283,14 @@ class Station:
             GrantReceived(serial=grant.serial, mode=grant.mode, ttl_s=grant.ttl_s), durable=True
         )
         self._grant_until_s = until_s
+        self._setup.mode_changed(grant.mode)
         self.authority.grant(grant.mode, until_s)
         self._lapsing = grant.serial
         return Done(word=self.word())
 
     def pulse(self) -> None:
-        """Called a few times a second: sees the stop's file and the grant's end."""
+        """Called a few times a second: sees the stop's file, the grant's end and an approval's."""
+        self._setup.pulse()
         latched = self._latch.read()
         if latched is not None and self.authority.stopped is not Condition.EMERGENCY_STOP:
             # Somebody at the robot pressed its button, or made the file by hand.
@@ -342,13 +336,16 @@ class Station:
     def _fold(self, event: AnyEvent, wall_s: float) -> None:
         self._batches.apply(event, wall_s)
         self._standing.apply(event)
+        self._setup.apply(event, wall_s)
+        if isinstance(event, TryFinished):
+            self._loop.call_soon(self._dispatch)
         if isinstance(event, BatchFinished) and event.batch_id == self._batches.running:
             self._batches.running = ""
             self._loop.call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
         """Give the idle thread its next batch."""
-        if self._batches.running:
+        if self._batches.running or self._setup.open is not None:
             return
         batch = self._batches.next()
         if batch is None:
@@ -369,8 +366,10 @@ class Station:
         self._soon(self._on_stopped, condition, detail)
 
     def _on_gave_up(self) -> None:
-        """The rig broke: its episode is void, and its batch goes on after a release."""
+        """The rig broke: its episode is void, its batch goes on after a release, a try is over."""
         self._batches.running = ""
+        if self._setup.open is not None:
+            self._scribe.note(TryFinished(try_id=self._setup.try_id, detail="driver_error"))
         for cut in self._batches.interrupted("driver_error"):
             self._scribe.note(cut)
 
@@ -406,6 +405,8 @@ class Station:
             rig=self._rig,
             full=self._scribe.full,
             grant_s=self._grant_until_s - self._clock.monotonic(),
+            try_id=self._setup.try_id,
+            approval_id=self._setup.approval_id,
         )
 
 

@@ -63,7 +63,7 @@ class StationEnv:
         self.driver = driver
         self.motion = motion
         self.resetter = Resetter(driver, spec, motion, authority, children.reset)
-        self.judge = Judge(driver, spec, self._ask)
+        self.judge = Judge(driver, spec, self.ask)
         self.observation: Observation = {}
         self.history: deque[Observation] = deque(maxlen=HISTORY_STEPS)
         self._spec = spec
@@ -96,7 +96,7 @@ class StationEnv:
         self.driver.start_episode(secrets.randbits(62) if seed is None else seed)
         self.resetter.run()
         if self.drift is not None and self.driver.capabilities.verifies:
-            self.drift.after_reset(self._sight, self.judge.accepted, self._ask)
+            self.drift.after_reset(self._sight, self.judge.accepted, self.ask)
         self.motion.begin()
         self.observation = self.motion.observe()
         self.history.append(self.observation)
@@ -166,10 +166,24 @@ class StationEnv:
         """The scene just after a reset; sensing it anew would use up an episode's draws."""
         return Snapshot(self.driver.camera(), self.resetter.reached)
 
-    def _ask(self, images: Images, observation: Observation) -> Sight:
+    def prepare_verifier(self) -> None:
+        """Start the verifier's child, if it does not run.
+
+        Raises:
+            ChildFailed: It cannot be loaded.
+        """
+        if self._verifier is None:
+            self._verifier = self._children.verify()
+
+    def ask(self, images: Images, observation: Observation) -> Sight:
+        """The verifier's verdict on some images.
+
+        Raises:
+            ChildFailed: Its child died; the next question has another.
+        """
         try:
-            if self._verifier is None:
-                self._verifier = self._children.verify()
+            self.prepare_verifier()
+            assert self._verifier is not None
             return self._verifier.verify(images, observation)
         except ChildFailed:
             self._close_verifier()

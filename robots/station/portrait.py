@@ -21,6 +21,7 @@ class Portrait(NamedTuple):
     Attributes:
         full: Why the journal takes nothing, "" if it does.
         grant_s: Seconds until the motion grant lapses, negative if it has.
+        try_id, approval_id: The try that is open, and what it waits for.
     """
 
     name: str
@@ -30,6 +31,8 @@ class Portrait(NamedTuple):
     rig: Rig | None
     full: str
     grant_s: float
+    try_id: str = ""
+    approval_id: str = ""
 
     def word(self) -> str:
         """The state in one word."""
@@ -41,6 +44,10 @@ class Portrait(NamedTuple):
             return "STOPPED"
         if self.authority.stopped is not None:
             return "HELD"
+        if self.approval_id:
+            return "ASKING"
+        if self.try_id:
+            return "TRYING"
         if not self.authority.granted():
             return "WAITING"
         return "EXECUTING" if self.batches.running else "IDLE"
@@ -67,6 +74,8 @@ class Portrait(NamedTuple):
             simulated=can.simulated if can else True,
             simulator_reset=can.simulator_reset if can else False,
             blocked=self.standing.blocked,
+            try_id=self.try_id,
+            approval_id=self.approval_id,
         )
 
     def telemetry(self) -> StationTelemetry:

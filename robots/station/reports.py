@@ -1,10 +1,11 @@
 """Ledger records from batches, and evidence for those who may see it. Pure."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from robots.station.recording import Trace
 from robots.station.rollout import BatchEnd, BatchPlan
-from robots.wire.events import BatchFinished
+from robots.wire.events import BatchFinished, EpisodeFinished
 from robots.wire.records import Episode, LedgerRecord, Outcome, Purpose, Role
 from robots.wire.station_replies import EpisodeEvidence, TraceRow
 
@@ -57,6 +58,21 @@ def finished_event(record: LedgerRecord, ledger_sha256: str) -> BatchFinished:
         seconds=record.seconds,
         ledger_sha256=ledger_sha256,
     )
+
+
+def unwritten(
+    record: LedgerRecord, known: Iterable[Episode], ledger_sha256: str
+) -> list[EpisodeFinished | BatchFinished]:
+    """Journal rows of a recorded batch that a kill left out, with `known` episodes written."""
+    written = {episode.index for episode in known}
+    return [
+        *(
+            EpisodeFinished(batch_id=record.batch_id, episode=episode)
+            for episode in record.episodes
+            if episode.index not in written
+        ),
+        finished_event(record, ledger_sha256),
+    ]
 
 
 def may_see(purpose: Purpose, episode: Episode, role: Role) -> bool:

@@ -39,6 +39,11 @@ class Resetter:
         motion: The station's clock.
         authority: Who lets the robot move.
         start: Starts a reset child; kept until it dies.
+
+    Attributes:
+        guard: Told of each validated action before it moves anything; may raise to stop the reset.
+        observation: The last one that the reset was given.
+        raised: What its code raised last, "" if it did not.
     """
 
     def __init__(
@@ -55,6 +60,9 @@ class Resetter:
         self._authority = authority
         self._start = start
         self.child: ResetChild | None = None
+        self.guard: Callable[[list[float]], None] = _unguarded
+        self.observation: Observation = {}
+        self.raised = ""
         self.tries = 0
         self.robot_s = 0.0
         self.reached: Observation = {}
@@ -67,7 +75,8 @@ class Resetter:
             ResetVoid: The reset's child died.
             MotionStopped: The safety table ended it.
         """
-        self.tries, self.robot_s, self.reached = 0, 0.0, {}
+        self.tries, self.robot_s, self.raised = 0, 0.0, ""
+        self.reached = {}
         if self._driver.capabilities.simulator_reset:
             self.tries = 1
             return
@@ -82,6 +91,7 @@ class Resetter:
                 self._attempt(target)
             except ChildFailed as error:
                 # A reset that raised has wasted a try; one whose process died voids the episode.
+                self.raised = f"{error.reason}: {error.line}"
                 if error.ended:
                     self.close()
                     raise ResetVoid(str(error)) from error
@@ -91,6 +101,16 @@ class Resetter:
             if self._driver.reset_reached(self.reached, target):
                 return
         raise ResetFailed(f"the reset missed its target {self.tries} times")
+
+    def prepare(self) -> None:
+        """Start a child anew, from the task's files as they are now."""
+        self.close()
+        self.tries, self.robot_s = 0, 0.0
+        self.child = self._start()
+
+    def unguard(self) -> None:
+        """Forget the guard: the next reset is bound by the limits alone."""
+        self.guard = _unguarded
 
     def close(self) -> None:
         if self.child is not None:
@@ -104,12 +124,14 @@ class Resetter:
         child.reset(motion.observe(), target)
         while motion.time_s < spec.reset_limit_s:
             self._authority.check(during_policy=False)
-            action = child.act(motion.observe()).action
+            self.observation = motion.observe()
+            action = child.act(self.observation).action
             if action is None:
                 break
             values = validated(action, spec.limits)
             if isinstance(values, Condition):
                 raise ChildFailed("reset_action_invalid", repr(action)[:200], ended=False)
+            self.guard(values)
             # A reset is the operator's own code: how long it thinks is not held against it.
             motion.step(values, 0.0)
             self._check_fault()
@@ -122,3 +144,7 @@ class Resetter:
             return
         decision = self._authority.judge(fault.condition, during_policy=False)
         raise MotionStopped(decision, fault.detail)
+
+
+def _unguarded(action: list[float]) -> None:
+    """Autonomous resets are bound by the limits alone."""

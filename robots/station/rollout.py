@@ -120,7 +120,11 @@ def finished(plan: BatchPlan, counts: Counts) -> bool:
 
 
 class Rig:
-    """One robot with its task and children: what batches run on.
+    """One robot with its task and children: what batches and tries run on.
+
+    Attributes:
+        frozen: Hash of what a person published, "" where nobody did.
+        loaded: SHA-256 of the task's files by name, as they were when scene and hooks were loaded.
 
     Args:
         task: The task; before and after each batch its manifest must be what is frozen.
@@ -147,6 +151,8 @@ class Rig:
         self.children = children
         self.authority = authority
         self.seeds = seeds
+        self.frozen = manifest_sha256
+        self.loaded = task.files()
         self.manifest_sha256 = manifest_sha256 or task.manifest_sha256()
         self.safety_sha256 = safety_sha256(task.spec.limits)
         self.faulted = False
@@ -179,6 +185,13 @@ class Rig:
     def look(self) -> None:
         """Show the scene to whoever asked for it; between episodes."""
         self.env.glimpses.serve(self.driver)
+
+    def recover(self) -> None:
+        """After a protective stop that was released: go on from the robot's measured pose."""
+        if self.faulted:
+            self.driver.restore()
+            self.motion.relocate()
+            self.faulted = False
 
     def next_number(self) -> int:
         """Running number of an episode since the station started."""
@@ -264,10 +277,7 @@ class _Run:
     def _one(self) -> None:
         """Run the next episode."""
         plan, rig = self._plan, self._rig
-        if rig.faulted:
-            rig.driver.restore()
-            rig.motion.relocate()
-            rig.faulted = False
+        rig.recover()
         index = self._index
         self._index += 1
         seed = self._seed()

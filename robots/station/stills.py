@@ -15,15 +15,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.station.rollout import Rig
-from robots.station.tasks import Task
+from robots.station.tasks import CameraSpec, Task
 from robots.wire.reception import Refused
 from robots.wire.station_replies import CameraFrame
 
 WIDTH, HEIGHT = 96, 72
+FRAME_WIDTH = 320
+"""Pixels that an approval's picture is wide at most; a path can be seen on it, and it travels."""
+
 DRAW_S = 20.0
 """For the first picture, which compiles the scene; later ones take milliseconds."""
 
-Scene = Callable[[], NDArray[np.float64]]
+Positions = Callable[[], NDArray[np.float64]]
+
+
+def frame_size(camera: CameraSpec) -> tuple[int, int]:
+    """Height and width of a camera's picture in an approval."""
+    step = _step(camera.width)
+    return -(-camera.height // step), -(-camera.width // step)
+
+
+def frame_of(name: str, image: NDArray[np.uint8]) -> CameraFrame:
+    """A camera's picture for an approval: every so many pixels of what the verifier sees."""
+    step = _step(image.shape[1])
+    small = np.ascontiguousarray(image[::step, ::step])
+    return CameraFrame(
+        camera=name, width=small.shape[1], height=small.shape[0], rgb=small.tobytes()
+    )
+
+
+def _step(width: int) -> int:
+    return max(1, -(-width // FRAME_WIDTH))
 
 
 class Stills:
@@ -40,7 +62,7 @@ class Stills:
         Raises:
             Refused: There is nothing to draw.
         """
-        scene: Scene | None = getattr(rig.driver, "scene", None) if rig is not None else None
+        scene: Positions | None = getattr(rig.driver, "scene", None) if rig is not None else None
         if rig is None or scene is None:
             raise Refused("no_camera: this station has no picture to show now")
         if self._drawing.locked():

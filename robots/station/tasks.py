@@ -61,6 +61,9 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
         verify_period_s: When a negative verdict is first asked again while the tool stays
             retracted; later ones are asked at growing waits.
         debounce_frames: Verdicts in a row, one a policy step, that make a success.
+        tube: Half-width of the tube about an approved plan, by number of the action; () for a
+            share of its range.
+        approval_tool: Site or body whose path an approval shows, "" for one named tool or hand.
     """
 
     name: str
@@ -76,6 +79,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     debounce_frames: int = 3
     verify_period_s: float = 0.5
     cameras: tuple[CameraSpec, ...] = ()
+    tube: tuple[float, ...] = ()
+    approval_tool: str = ""
 
     @property
     def tick_s(self) -> float:
@@ -331,4 +336,13 @@ class _Reader:
                 CameraSpec(table["name"], int(table["height"]), int(table["width"]))
                 for table in content.get("cameras", [])
             ),
+            tube=self.tube(math.prod(action["shape"])),
+            approval_tool=str(content.get("approval", {}).get("tool", "")),
         )
+
+    def tube(self, size: int) -> tuple[float, ...]:
+        value = self.content.get("approval", {}).get("tube", ())
+        numbers = (value,) * size if isinstance(value, int | float) else tuple(value)
+        if numbers and (len(numbers) != size or not all(number > 0 for number in numbers)):
+            raise ValueError(f"approval.tube: must be {size} positive numbers, got {value!r}")
+        return tuple(float(number) for number in numbers)

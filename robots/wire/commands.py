@@ -4,6 +4,7 @@ A command is sent as `Request`; its reply is `Reply`. The receiver's table in `r
 says which roles may send which command.
 """
 
+from robots.wire.approvals import Scope
 from robots.wire.records import Frozen, Idea, Mode, Purpose, RecipeArchive, Role, Signed
 
 
@@ -35,9 +36,17 @@ class TakeLease(Command):
 
     Attributes:
         force: Take it although another operator holds it; the other's epoch is then late.
+        label: Tells operators with one key apart, such as "anna@lab1:pts/3"; shown to the others.
     """
 
     force: bool = False
+    label: str = ""
+
+
+class ReleaseLease(Command):
+    """Give the control lease back, if `epoch` is still the one in force; harmless otherwise."""
+
+    epoch: int
 
 
 class GetStatus(Command):
@@ -139,7 +148,71 @@ class EmergencyStop(Command):
     reason: str
 
 
+class GetApproval(Command):
+    """The card of an approval, "" for the pending one; answered with `ApprovalCard`."""
+
+    approval_id: str = ""
+
+
+# --- setup: asked of the supervisor, which relays it to the station under its own role ------------
+
+
+class TryReset(Command):
+    """Have a station try its reset as its files are now; answered with `TryState`.
+
+    Nothing moves before an operator has approved what the station shows of it.
+
+    Attributes:
+        count: Resets, one after the other, each with an approval unless a scope covers it.
+    """
+
+    station: str
+    count: int = 1
+
+
+class TryVerify(Command):
+    """Have a station's verifier look once at the present scene; answered with `TryState`."""
+
+    station: str
+
+
+class Approve(Command):
+    """Let the robot move as the card shows; answered with `ApprovalAnswer`.
+
+    Attributes:
+        plan_sha256, scene_version: As painted; others are refused as stale.
+        scope: Further resets of the same code that need no card, None for this one alone.
+    """
+
+    approval_id: str
+    plan_sha256: str
+    scene_version: str
+    scope: Scope | None = None
+
+
+class Reject(Command):
+    """Let the robot stay; answered with `ApprovalAnswer`.
+
+    Attributes:
+        words: Why; goes back as data, to the try, the journal and the station's agent.
+    """
+
+    approval_id: str
+    words: str
+
+
+class OnBehalf(Command):
+    """An operator's command, relayed by the supervisor that checked the control lease."""
+
+    person: str
+    command: TryReset | TryVerify | Approve | Reject
+
+
 # --- supervisor ---------------------------------------------------------------------------------
+
+
+class GetChecklist(Command):
+    """What a hand-over to autonomy needs, item by item, now; answered with `Checklist`."""
 
 
 class ProposeIdea(Command):
@@ -186,7 +259,7 @@ class StopRun(Command):
 
 
 class HandOver(Command):
-    """Change the fleet's mode; autonomous needs a signed policy file or a typed word.
+    """Change the fleet's mode; autonomous needs the whole checklist and a typed word or signed policy.
 
     Attributes:
         word: The typed confirmation, where a person hands over.
@@ -228,18 +301,26 @@ AnyCommand = (
     | ReadJournal
     | ReadSnapshot
     | TakeLease
+    | ReleaseLease
     | GetStatus
     | StartBatch
     | CancelBatch
     | GetBatch
     | GetEpisode
     | GetFrame
+    | GetApproval
     | LabelScene
     | WithdrawLabel
     | RenewGrant
     | Hold
     | Release
     | EmergencyStop
+    | TryReset
+    | TryVerify
+    | Approve
+    | Reject
+    | OnBehalf
+    | GetChecklist
     | ProposeIdea
     | SubmitCandidate
     | GetDigest

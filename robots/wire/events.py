@@ -14,11 +14,22 @@ from robots.wire.run_events import (
     FleetMeasured,
     FleetReleased,
     IdeaProposed,
+    LeaseChanged,
     ModeChanged,
     RunEnded,
     RunStarted,
     RunStopRequested,
     StationSeen,
+)
+from robots.wire.try_events import (
+    ApprovalAsked,
+    ApprovalClosed,
+    ResetBegan,
+    ResetTried,
+    ScopeEnded,
+    TryAsked,
+    TryFinished,
+    VerifierTried,
 )
 
 # --- any daemon ---------------------------------------------------------------------------------
@@ -282,6 +293,14 @@ AnyEvent = (
     | SceneLabelled
     | GrantReceived
     | GrantLapsed
+    | TryAsked
+    | ApprovalAsked
+    | ApprovalClosed
+    | ScopeEnded
+    | ResetBegan
+    | ResetTried
+    | VerifierTried
+    | TryFinished
     | AgentStateChanged
     | IdeaOpened
     | IdeaCommitted
@@ -306,6 +325,7 @@ AnyEvent = (
     | ConfirmStarted
     | ConfirmFinished
     | ModeChanged
+    | LeaseChanged
     | FleetHeld
     | FleetReleased
     | RunStopRequested

@@ -33,6 +33,8 @@ LONGEST_DEADLINE_S = 600.0  # A reply is remembered until then at the latest.
 PAGE_ROWS = 5000
 
 Answer = Callable[[bytes], None]
+LeaseWatch = Callable[[leases.Lease, leases.Lease, str], None]
+"""Told of the lease before and after it changed hands, and how: taken, forced, released, lapsed."""
 
 
 class Refused(Exception):
@@ -89,6 +91,7 @@ class Reception:
         self.incarnation = secrets.token_hex(8)
         self.counts: Counter[str] = Counter()
         self.lease = leases.Lease()
+        self.on_lease: LeaseWatch = _unwatched
         self._leased = leased
         self._clock = clock
         self._handle = handle
@@ -160,8 +163,10 @@ class Reception:
                 self._start_reading(request, command, answer)
             case c.ReadSnapshot():
                 answer(self._snapshot(request))
-            case c.TakeLease(force=force):
-                answer(self._take_lease(request, identity, force=force))
+            case c.TakeLease() as command:
+                answer(self._take_lease(request, command, identity))
+            case c.ReleaseLease(epoch=epoch):
+                answer(self._release_lease(request, epoch, identity))
             case command:
                 stops = isinstance(command, roles.STOPS)
                 if not stops and (self._executing >= IN_FLIGHT or not self._make_room()):
@@ -246,15 +251,37 @@ class Reception:
         found = c.Snapshot(seq=seq, state=state, journal_id=self._journal.journal_id)
         return self._reply(request, found)
 
-    def _take_lease(self, request: c.Request, identity: Identity, *, force: bool) -> bytes:
+    def _take_lease(self, request: c.Request, command: c.TakeLease, identity: Identity) -> bytes:
         if not self._leased:
             return self._refusal(request, "no_lease: this daemon keeps none")
-        now_s = self._clock.monotonic()
-        taken = leases.take(self.lease, identity.name, now_s, force=force)
+        self.lapse_lease()
+        now_s, before = self._clock.monotonic(), self.lease
+        who = leases.name_of(identity.name, command.label)
+        taken = leases.take(before, who, now_s, force=command.force)
         if taken is None:
-            return self._refusal(request, f"lease: held by {self.lease.holder}")
-        self.lease = taken
+            left_s = before.until_s - now_s
+            return self._refusal(
+                request, f"lease: held by {before.holder} for {left_s:.0f} s more; force takes it"
+            )
+        how = "forced" if before.holder and before.holder != who else "taken"
+        self._change_lease(taken, how)
         return self._reply(request, c.LeaseTaken(epoch=taken.epoch, ttl_s=taken.until_s - now_s))
+
+    def _release_lease(self, request: c.Request, epoch: int, identity: Identity) -> bytes:
+        held = self.lease.holder.partition("/")[0] == identity.name
+        if held and epoch == self.lease.epoch:
+            self._change_lease(leases.ended(self.lease), "released")
+        return self._reply(request, None)
+
+    def lapse_lease(self) -> None:
+        """End a lease that nobody renewed in time."""
+        if self.lease.holder and self._clock.monotonic() >= self.lease.until_s:
+            self._change_lease(leases.ended(self.lease), "lapsed")
+
+    def _change_lease(self, lease: leases.Lease, how: str) -> None:
+        before, self.lease = self.lease, lease
+        if before.holder != lease.holder:
+            self.on_lease(before, lease, how)
 
     def _start_reading(self, request: c.Request, command: c.ReadJournal, answer: Answer) -> None:
         if self._journal is None:
@@ -306,6 +333,10 @@ class Reception:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _unwatched(before: leases.Lease, after: leases.Lease, how: str) -> None:
+    """Nobody keeps a record of the lease here."""
 
 
 def _wake(reader: asyncio.Future[None]) -> None:

@@ -61,10 +61,11 @@ class StationSummary(Frozen):
 
     Attributes:
         link: ONLINE or LOST.
-        word: EXECUTING, QUEUED, EXPLORING, IDLE, HELD, QUARANTINED.
+        word: EXECUTING, QUEUED, EXPLORING, ASKING, TRYING, IDLE, HELD, QUARANTINED.
         batch_id: The batch it works on, "" if none is known.
         done: Finished episodes of that batch.
         busy: Share of research time spent executing episodes with their resets.
+        approval_id: What it waits for a person to answer, "" for nothing.
     """
 
     station: str
@@ -77,6 +78,50 @@ class StationSummary(Frozen):
     done: int = 0
     of: int = 0
     busy: float = 0.0
+    approval_id: str = ""
+
+
+class LeaseView(Frozen):
+    """The control lease as everybody may know it.
+
+    Attributes:
+        holder: Key and label of who may command, "" for nobody.
+        epoch: Of the last change.
+        left_s: Seconds until it lapses unless it is renewed.
+    """
+
+    holder: str = ""
+    epoch: int = 0
+    left_s: float = 0.0
+
+
+class ChecklistItem(Frozen):
+    """One thing a hand-over to autonomy needs.
+
+    Attributes:
+        state: OK, WAIVED (not demanded of this fleet; the detail says why) or MISSING.
+        remedy: What to do about a missing one.
+    """
+
+    name: str
+    state: str
+    detail: str
+    remedy: str = ""
+
+
+class Checklist(Frozen):
+    """Answer to `GetChecklist`.
+
+    Attributes:
+        ready: Whether nothing is missing.
+        word: What a person types to hand over.
+        policy: Whether a signed policy file may stand in for the word.
+    """
+
+    items: tuple[ChecklistItem, ...]
+    ready: bool
+    word: str
+    policy: bool = False
 
 
 class SupervisorStatus(Frozen):
@@ -106,3 +151,4 @@ class SupervisorStatus(Frozen):
     unsandboxed: bool = False
     stations: tuple[StationSummary, ...] = ()
     confirm: Counts = Counts()
+    lease: LeaseView = LeaseView()

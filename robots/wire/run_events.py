@@ -151,6 +151,22 @@ class ModeChanged(Event):
     by: str
 
 
+class LeaseChanged(Event):
+    """The control lease changed hands.
+
+    Attributes:
+        holder: Key and label of the operator who may command now, "" for nobody.
+        epoch: What that operator's commands carry.
+        how: taken, forced (from `before`), released or lapsed.
+        before: Who held it.
+    """
+
+    holder: str
+    epoch: int
+    how: str
+    before: str = ""
+
+
 class FleetHeld(Event):
     """Every station was told to hold."""
 

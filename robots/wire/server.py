@@ -29,10 +29,9 @@ class Server:
     """Takes commands on one or more endpoints and answers them through `handle`.
 
     `handle(command, peer)` returns a struct or None, or raises `Refused`. `ReadJournal`,
-    `ReadSnapshot`, `TakeLease` and `Hello` never reach it.
+    `ReadSnapshot`, `TakeLease`, `ReleaseLease` and `Hello` never reach it.
 
     Attributes:
-        reception: The checks; its `counts` say what was refused, dropped and repeated.
         gate: For other sockets of the same daemon, such as its telemetry.
     """
 
@@ -50,7 +49,7 @@ class Server:
         times: LinkTimes = DEFAULT_TIMES,
     ) -> None:
         self.name = name
-        self.reception = Reception(name, clock, handle, journal, leased=leased)
+        self._reception = Reception(name, clock, handle, journal, leased=leased)
         self._endpoints = tuple(endpoints)
         self._keypair = keypair
         self._authorized = authorized
@@ -59,6 +58,11 @@ class Server:
         self._gate: Gate | None = None
         self._socket: zmq.Socket[bytes] | None = None
         self._drain: Drain | None = None
+
+    @property
+    def reception(self) -> Reception:
+        """The checks; its `counts` say what was refused, dropped and repeated."""
+        return self._reception
 
     @property
     def incarnation(self) -> str:

@@ -97,8 +97,10 @@ class StationReport(Frozen):
     """Answer to a station's `GetStatus`.
 
     Attributes:
-        word: EXECUTING, IDLE, WAITING (no grant), HELD, STOPPED, QUARANTINED or FULL (disk).
+        word: EXECUTING, IDLE, WAITING (no grant), ASKING (for an approval), TRYING, HELD, STOPPED,
+            QUARANTINED or FULL (disk).
         detail: Why, for the last four.
+        try_id, approval_id: The try that is open, and the approval it waits for.
         public_key: The station's ledger key, 32 bytes.
         grant_s: Seconds the motion grant is still valid; 0 if none.
     """
@@ -121,3 +123,5 @@ class StationReport(Frozen):
     simulated: bool = True
     simulator_reset: bool = False
     blocked: int = 0
+    try_id: str = ""
+    approval_id: str = ""

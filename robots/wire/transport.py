@@ -30,6 +30,11 @@ class Serving(Protocol):
     @property
     def counts(self) -> Counter[str]: ...
 
+    @property
+    def reception(self) -> Reception:
+        """The checks, with the control lease where one is kept."""
+        ...
+
     async def start(self) -> None:
         """Listen.
 
@@ -165,7 +170,11 @@ class MemoryServer:
 
     def __init__(self, transport: MemoryTransport, reception: Reception) -> None:
         self._transport = transport
-        self.reception = reception
+        self._reception = reception
+
+    @property
+    def reception(self) -> Reception:
+        return self._reception
 
     @property
     def incarnation(self) -> str:

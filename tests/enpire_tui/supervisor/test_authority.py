@@ -1,6 +1,6 @@
 import pytest
 
-from enpire_tui.supervisor.authority import SIMULATED_WORD, Authority, refusal
+from enpire_tui.supervisor.authority import SIMULATED_WORD, WORD, Authority, refusal
 from robots.wire.commands import HandOver
 from robots.wire.records import Mode, PolicyFile
 from robots.wire.signing import SigningKey
@@ -42,6 +42,11 @@ def test_a_persons_policy_hands_over_real_drivers():
 )
 def test_real_drivers_move_under_nothing_less(command, reason):
     assert reason in refusal(command, REAL, NOW_S)
+
+
+def test_a_person_hands_over_real_drivers_by_typing_the_word():
+    assert refusal(HandOver(mode=Mode.AUTONOMOUS, word=WORD), REAL, NOW_S) == ""
+    assert refusal(HandOver(mode=Mode.AUTONOMOUS, word=WORD.upper()), REAL, NOW_S)
 
 
 def test_a_record_of_another_kind_is_no_policy():

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from enpire_tui.supervisor.checklist import Environment
 from enpire_tui.supervisor.daemon import Supervisor
 from enpire_tui.supervisor.state import RunState, apply
 from robots.wire import commands as c
@@ -20,6 +21,10 @@ from robots.wire.server import EndpointTaken
 from robots.wire.signing import SigningKey
 from robots.wire.transport import MemoryTransport
 from tests.enpire_tui.fakes import FakeAgent, FakeStation, idea, recipe, roles_of, spec_of
+
+
+async def shipped() -> Environment:
+    return Environment(shipped=True)
 
 
 class World:
@@ -59,6 +64,7 @@ class World:
             self.signer,
             entropy=lambda count: hashlib.sha256(b"seeds").digest()[:count],
             boot_id="virtual",
+            environment=shipped,
         )
         self.serving = asyncio.create_task(self.supervisor.serve())
 
@@ -245,7 +251,12 @@ async def test_a_second_supervisor_leaves():
     async with world(1, agents=False) as made:
         await made.until(ev.DaemonStarted)
         second = Supervisor(
-            made.spec, MemoryJournal(made.clock), made.transport, made.clock, made.signer
+            made.spec,
+            MemoryJournal(made.clock),
+            made.transport,
+            made.clock,
+            made.signer,
+            environment=shipped,
         )
         with pytest.raises(EndpointTaken):
             await second.serve()

@@ -24,7 +24,7 @@ from robots.wire.events import (
     StationHeld,
 )
 from robots.wire.reception import Refused
-from robots.wire.records import Counts, LedgerRecord, Mode, Outcome, Purpose
+from robots.wire.records import Counts, LedgerRecord, Outcome, Purpose
 from robots.wire.signing import verify
 from robots.wire.station_replies import BatchPhase, BatchState, Done, EpisodeEvidence
 from tests.robots.station.conftest import recipe
@@ -203,7 +203,7 @@ async def test_a_grant_lapses_and_the_next_episode_waits_for_a_new_one(station):
     rows = await station.rows(is_(GrantLapsed))
     assert (await station.report()).word == "WAITING"
 
-    await station.grant(mode=Mode.SETUP)
+    await station.grant()
 
     await station.rows(is_(EpisodeStarted), after=rows[-1].seq)
 

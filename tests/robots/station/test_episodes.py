@@ -546,8 +546,8 @@ class Clock:
         return self.now
 
 
-def lapse(make_rig, watched, mode):
-    """Let the grant lapse in the first episode's policy, grant again as soon as the robot waits."""
+def lapse(make_rig, watched, lapses):
+    """End autonomy in the first episode's policy, grant it again as soon as the robot waits."""
     from robots.drivers.mujoco import MujocoDriver
     from robots.station.authority import Authority
     from robots.station.rollout import Rig
@@ -556,16 +556,16 @@ def lapse(make_rig, watched, mode):
 
     clock = Clock()
     authority = Authority(clock, needs_grant=True)
-    authority.grant(mode, 100.0)
+    authority.grant(Mode.AUTONOMOUS, 100.0)
     task = read_task(REACH)
     rig = Rig(task, MujocoDriver(task, 1), ScriptedChildren(), authority, Counter())
     steps_without = []
     step = rig.motion.step
 
     def stepped(action, latency_s):
-        if rig.env.history and len(rig.env.history) == 5:
-            clock.now = 200.0
-        if not authority.granted():
+        if len(rig.env.history) == 5 and len(watched.started) == 1:
+            lapses(authority, clock)
+        if not authority.licensed():
             steps_without.append(len(watched.started))
         return step(action, latency_s)
 
@@ -581,7 +581,7 @@ def lapse(make_rig, watched, mode):
 
     def renew():
         waiting.wait(10)
-        authority.grant(mode, 1000.0)
+        authority.grant(Mode.AUTONOMOUS, 1000.0)
 
     thread = threading.Thread(target=renew)
     thread.start()
@@ -591,8 +591,11 @@ def lapse(make_rig, watched, mode):
     return end, steps_without
 
 
-def test_a_lapsed_grant_in_setup_holds_at_once_and_the_episode_counts_on(make_rig, watched):
-    end, steps_without = lapse(make_rig, watched, Mode.SETUP)
+def test_a_fleet_taken_back_to_setup_holds_at_once_and_the_episode_counts_on(make_rig, watched):
+    # Not even a grant in force moves a batch in setup: nobody approved it.
+    end, steps_without = lapse(
+        make_rig, watched, lambda authority, clock: authority.grant(Mode.SETUP, 100.0)
+    )
 
     # The step under way is finished; none begins without a grant.
     assert len(steps_without) <= 1
@@ -600,7 +603,9 @@ def test_a_lapsed_grant_in_setup_holds_at_once_and_the_episode_counts_on(make_ri
 
 
 def test_a_lapsed_grant_in_autonomous_finishes_the_episode_then_holds(make_rig, watched):
-    end, steps_without = lapse(make_rig, watched, Mode.AUTONOMOUS)
+    end, steps_without = lapse(
+        make_rig, watched, lambda authority, clock: setattr(clock, "now", 200.0)
+    )
 
     assert len(steps_without) > 3
     assert set(steps_without) == {1}
