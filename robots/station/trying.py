@@ -131,6 +131,8 @@ class Trier:
         """
         results: list[ResetResult] = []
         detail = ""
+        # A cancellation was meant for the batch before.
+        self._authority.begin_batch(errand.try_id)
         try:
             self._rig.recover()
             if errand.kind is TryKind.VERIFY:
