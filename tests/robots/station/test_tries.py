@@ -426,6 +426,15 @@ def test_a_scene_that_moves_before_the_answer_takes_effect_is_not_acted_on(make_
     assert [type(event).__name__ for event in desk.events] == ["ResetTried", "TryFinished"]
 
 
+def test_a_cancellation_of_the_batch_before_does_not_reach_a_try(make_rig, authority):
+    authority.begin_batch("b1")
+    authority.cancel("b1", "withdrawn")
+
+    (result,) = tried(make_rig(), authority, Answering())
+
+    assert result.outcome == "reached"
+
+
 def test_files_that_change_after_the_answer_are_not_run(make_rig, authority, folder):
     rig = make_rig(folder=folder)
     reset = folder / "reset.py"
