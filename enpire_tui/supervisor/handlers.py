@@ -272,7 +272,7 @@ class Handlers:
     ) -> ApprovalAnswer:
         """Give the words of a rejection to the station's agent, as an operator's and not its own."""
         agent = self._conductor.spec.agent_of.get(station, "")
-        if not agent:
+        if not agent or answer.repeated:
             return answer
         text = f"[operator {answer.by}, who rejected {command.approval_id}] {command.words}"
         try:

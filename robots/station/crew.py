@@ -90,8 +90,8 @@ class Crew:
         self._evidence = evidence
         self.stopped = stopped
         self._gave_up = gave_up
-        self.glimpses = Glimpses()
         self._desk = desk
+        self.glimpses = Glimpses()
         self._plans: queue.Queue[tuple[BatchPlan, float] | Errand | None] = queue.Queue(maxsize=2)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"{station}-batches", daemon=True)

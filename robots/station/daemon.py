@@ -25,7 +25,7 @@ from robots.station.latch import Latch, Standing
 from robots.station.ledger import Ledger, sha256_of
 from robots.station.portrait import Portrait
 from robots.station.recording import Recorder, Trace
-from robots.station.reports import Evidence, may_see, unwritten
+from robots.station.reports import Evidence, unwritten
 from robots.station.rollout import Rig
 from robots.station.scribe import Scribe
 from robots.station.setup import Setup
@@ -46,7 +46,7 @@ from robots.wire.events import (
 )
 from robots.wire.journal import Journal
 from robots.wire.reception import Peer, Refused
-from robots.wire.records import Episode, LedgerRecord, Purpose, Role
+from robots.wire.records import LedgerRecord, Purpose, Role
 from robots.wire.station_replies import BatchPhase, BatchState, Done, EpisodeEvidence, StationReport
 from robots.wire.telemetry import StationTelemetry
 
@@ -129,11 +129,9 @@ class Station:
             gave_up=lambda: self._soon(self._on_gave_up),
             desk=self._setup,
         )
+        self._setup.send_on = self._crew.send_on
         look, note = self._crew.glimpses.ask, self._scribe.note
         self._labelling = Labelling(name, labels, look, clock, note)
-        self._setup.send_on = self._crew.send_on
-
-    # --- life -------------------------------------------------------------------------------
 
     def start(self, incarnation: str) -> None:
         """Fold the journal, give cut episodes their outcome, and go on with open batches."""
@@ -188,8 +186,6 @@ class Station:
                 for event in unwritten(record, batch.episodes, sha256_of(signed)):
                     self._scribe.append(event)
 
-    # --- commands ---------------------------------------------------------------------------
-
     async def handle(self, command: AnyCommand, peer: Peer) -> msgspec.Struct | None:
         """Execute one command whose sender's role was checked.
 
@@ -205,8 +201,12 @@ class Station:
                 return self._state(batch_id)
             case commands.CancelBatch():
                 return self._cancel(command, peer)
+            case commands.GetFrame():
+                return await self._stills.take(self._rig)
             case commands.GetEpisode():
                 return self._episode(command, peer)
+            case commands.OnBehalf() | commands.GetApproval():
+                return self._setup.handle(command, next(iter(self._batches.open), ""))
             case commands.RenewGrant():
                 return self._renew(command)
             case commands.Hold(reason=reason):
@@ -216,19 +216,7 @@ class Station:
             case commands.Release():
                 return self._release(command, peer)
             case _:
-                return await self._for_people(command)
-
-    async def _for_people(self, command: AnyCommand) -> msgspec.Struct:
-        """What only people ask: to see, to judge, to try."""
-        match command:
-            case commands.GetFrame():
-                return await self._stills.take(self._rig)
-            case commands.LabelScene() | commands.WithdrawLabel():
                 return await self._labelling.take(command)
-            case commands.OnBehalf() | commands.GetApproval():
-                return self._setup.handle(command, next(iter(self._batches.open), ""))
-            case _:
-                raise Refused(f"invalid: a station takes no {type(command).__name__}")
 
     def _start_batch(self, command: commands.StartBatch, peer: Peer) -> BatchState:
         known = self._batches.state(command.batch_id)
@@ -262,17 +250,9 @@ class Station:
         return self._state(command.batch_id)
 
     def _episode(self, command: commands.GetEpisode, peer: Peer) -> EpisodeEvidence:
-        state = self._state(command.batch_id)
-        batch = self._batches.open.get(command.batch_id)
-        episodes: tuple[Episode, ...] = tuple(batch.episodes) if batch is not None else ()
-        if state.signed is not None:
-            episodes = codec.decode(state.signed.body, LedgerRecord).episodes
-        for episode in episodes:
-            if episode.index == command.index:
-                if not may_see(state.purpose, episode, peer.role):
-                    raise Refused("sealed: of sealed batches failures only are shown")
-                return self._evidence.of(command.batch_id, episode)
-        raise Refused(f"unknown_episode: {command.index} of {command.batch_id}")
+        state, batch = self._state(command.batch_id), self._batches.open.get(command.batch_id)
+        running = batch.episodes if batch is not None else ()
+        return self._evidence.shown(state, running, command.index, peer.role)
 
     def _renew(self, command: commands.RenewGrant) -> Done:
         try:
@@ -329,15 +309,12 @@ class Station:
         if standing.needs_cause and not command.cause:
             raise Refused(f"cause: name the cause of {standing.detail!r} to release it")
         if standing.quarantined and standing.detail.startswith(DRIFT):
-            # Somebody has looked after the camera: the station learns its sight anew.
             self._drift.unlink(missing_ok=True)
         if standing.condition is not None or standing.quarantined:
             self._scribe.append(StationReleased(cause=command.cause, by=_by(peer)))
         self.authority.release()
         self._dispatch()
         return Done(word=self.word())
-
-    # --- what follows from a row ------------------------------------------------------------
 
     def _fold(self, event: AnyEvent, wall_s: float) -> None:
         self._batches.apply(event, wall_s)
@@ -359,8 +336,6 @@ class Station:
         plan = batch.plan()
         self._batches.running = plan.batch_id
         self._crew.hand_over(plan, batch.accepted_wall_s)
-
-    # --- from the batch thread, on the loop -------------------------------------------------
 
     def _soon(self, call: Callable[..., None], *arguments: object) -> None:
         self._loop.call_soon_threadsafe(call, *arguments)
@@ -386,8 +361,6 @@ class Station:
         else:
             reason = f"{condition.value}: {detail}"
             self._scribe.note(StationHeld(reason=reason, by="station", latched=True))
-
-    # --- what it says of itself -------------------------------------------------------------
 
     def word(self) -> str:
         """The station's state in one word."""

@@ -1,11 +1,14 @@
 """The scene as the verifier would see it now, for whoever asks from another thread.
 
 Robot and renderer belong to the batch thread, so it looks on the asker's behalf: between two policy
-steps, while it waits for leave to move, or when it has nothing to do. It never looks during a reset.
+steps, while it waits for leave to move or for an approval, or when it has nothing to do. It never
+looks during a reset.
 """
 
 import concurrent.futures
 import queue
+from collections.abc import Callable
+from typing import cast
 
 from robots.drivers.base import Driver
 from robots.station.labels import Snapshot
@@ -42,8 +45,7 @@ class Glimpses:
 
         Args:
             driver: The robot.
-            observation: Of this policy step; None between episodes, when sensing anew disturbs
-                no episode's draws.
+            observation: Of this policy step; None where there is none, to sense anew.
         """
         while self.asked:
             glimpse = self._asked.get_nowait()
@@ -59,7 +61,19 @@ class Glimpses:
 
     def _fill(self, glimpse: Glimpse, driver: Driver, observation: Observation | None) -> None:
         try:
-            seen = driver.observe() if observation is None else observation
+            seen = _sensed(driver) if observation is None else observation
             glimpse.set_result(Snapshot(driver.camera(), seen))
         except Exception as error:  # noqa: BLE001 - the asker's to tell; the batch goes on.
             glimpse.set_exception(error)
+
+
+def _sensed(driver: Driver) -> Observation:
+    """Sensors as they read now, without using up the draws of what was or will be rehearsed."""
+    make = cast("Callable[[], Driver] | None", getattr(driver, "twin", None))
+    if make is None:
+        return driver.observe()
+    twin = make()
+    try:
+        return twin.observe()
+    finally:
+        twin.close()

@@ -8,7 +8,7 @@ from robots.station.children import printable
 from robots.station.glimpses import Glimpse
 from robots.station.labels import PERSON, Labels
 from robots.wire.clock import Clock
-from robots.wire.commands import LabelScene, WithdrawLabel
+from robots.wire.commands import AnyCommand, LabelScene, WithdrawLabel
 from robots.wire.events import AnyEvent, SceneLabelled
 from robots.wire.reception import Refused
 from robots.wire.station_replies import LabelKept
@@ -45,12 +45,15 @@ class Labelling:
         self._clock = clock
         self._note = note
 
-    async def take(self, command: LabelScene | WithdrawLabel) -> LabelKept:
+    async def take(self, command: AnyCommand) -> LabelKept:
         """Keep a label, or take the last one back.
 
         Raises:
-            Refused: No scene could be seen, there is no label, or nobody is named.
+            Refused: No scene could be seen, there is no label, or nobody is named; or it is a
+                command of another kind.
         """
+        if not isinstance(command, LabelScene | WithdrawLabel):
+            raise Refused(f"invalid: a station takes no {type(command).__name__}")
         by = printable(command.by).strip()
         if not by or len(by) > _NAME_LIMIT:
             raise Refused(f"invalid: by: name the person who judges, 1 to {_NAME_LIMIT} characters")

@@ -5,9 +5,11 @@ from collections.abc import Iterable
 
 from robots.station.recording import Trace
 from robots.station.rollout import BatchEnd, BatchPlan
+from robots.wire import codec
 from robots.wire.events import BatchFinished, EpisodeFinished
+from robots.wire.reception import Refused
 from robots.wire.records import Episode, LedgerRecord, Outcome, Purpose, Role
-from robots.wire.station_replies import EpisodeEvidence, TraceRow
+from robots.wire.station_replies import BatchState, EpisodeEvidence, TraceRow
 
 EVIDENCE_LIMIT = 400
 
@@ -94,6 +96,29 @@ class Evidence:
         self._traces[batch_id, index] = trace
         while len(self._traces) > self._limit:
             self._traces.popitem(last=False)
+
+    def shown(
+        self, state: BatchState, running: Iterable[Episode], index: int, role: Role
+    ) -> EpisodeEvidence:
+        """An episode of a batch, to those who may see it.
+
+        Args:
+            state: Of the batch.
+            running: Its episodes so far, while it runs.
+            index: Which one.
+            role: Who asks.
+
+        Raises:
+            Refused: There is no such episode, or it is not theirs to see.
+        """
+        if state.signed is not None:
+            running = codec.decode(state.signed.body, LedgerRecord).episodes
+        for episode in running:
+            if episode.index == index:
+                if not may_see(state.purpose, episode, role):
+                    raise Refused("sealed: of sealed batches failures only are shown")
+                return self.of(state.batch_id, episode)
+        raise Refused(f"unknown_episode: {index} of {state.batch_id}")
 
     def of(self, batch_id: str, episode: Episode) -> EpisodeEvidence:
         """An episode with what is left of its course."""

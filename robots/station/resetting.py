@@ -75,7 +75,8 @@ class Resetter:
             ResetVoid: The reset's child died.
             MotionStopped: The safety table ended it.
         """
-        self.tries, self.robot_s, self.raised, self.reached = 0, 0.0, "", {}
+        self.tries, self.robot_s, self.raised = 0, 0.0, ""
+        self.reached = {}
         if self._driver.capabilities.simulator_reset:
             self.tries = 1
             return

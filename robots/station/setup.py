@@ -315,7 +315,11 @@ class Setup(Desk):
         closed = self.approvals.closed(approval_id)
         assert closed is not None
         return ApprovalAnswer(
-            approval_id=approval_id, state=closed.state, by=closed.by, reason=closed.reason
+            approval_id=approval_id,
+            state=closed.state,
+            by=closed.by,
+            reason=closed.reason,
+            repeated=decision.closes is None,
         )
 
     def _refusal(self, asked: ApprovalAsked) -> str:

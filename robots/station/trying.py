@@ -131,6 +131,8 @@ class Trier:
         """
         results: list[ResetResult] = []
         detail = ""
+        # A cancellation was meant for the batch before.
+        self._authority.begin_batch(errand.try_id)
         try:
             self._rig.recover()
             if errand.kind is TryKind.VERIFY:
@@ -330,7 +332,7 @@ class Trier:
             try:
                 return asked.result(_WAIT_S)
             except TimeoutError:
-                pass
+                self._rig.look()
             try:
                 self._live()
             except NotNow as error:

@@ -95,6 +95,7 @@ class ApprovalAnswer(Frozen):
 
     Attributes:
         by: Who ended it; repeating the same answer gives the first one's name.
+        repeated: Whether it had ended so already, and this answer changed nothing.
         note: What else is to be known, such as an agent that could not be told.
     """
 
@@ -102,6 +103,7 @@ class ApprovalAnswer(Frozen):
     state: ApprovalState
     by: str
     reason: str = ""
+    repeated: bool = False
     note: str = ""
 
 

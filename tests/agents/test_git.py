@@ -221,10 +221,12 @@ def test_a_link_in_place_of_the_repository_leads_nowhere(
     assert sorted(path.name for path in secret.iterdir()) == ["HEAD"]
 
 
-def test_the_sandbox_has_neither_network_nor_origin_nor_keys(
-    clone: Workspace, origin: Repository
+def test_the_sandbox_has_neither_network_nor_origin_nor_keys_nor_labels(
+    clone: Workspace, origin: Repository, tmp_path: Path
 ) -> None:
-    places = f"{origin.folder} /root/.ssh /etc/shadow /home /var"
+    held_out = tmp_path / "environments" / "push_t" / "labels" / "held_out"
+    held_out.mkdir(parents=True)
+    places = f"{origin.folder} {held_out} /root/.ssh /etc/shadow /home /var"
     seen = clone.run(
         f'for place in {places}; do test -e "$place" && echo "$place"; done; '
         "tail -n +3 /proc/net/dev | cut -d: -f1"

@@ -177,6 +177,10 @@ class FakeStation:
                 assert not self.serials or found.serial > self.serials[-1]
                 self.serials.append(found.serial)
                 self.granted_until_s = self._clock.monotonic() + found.ttl_s
+                self.journal.append(
+                    ev.GrantReceived(serial=found.serial, mode=found.mode, ttl_s=found.ttl_s),
+                    durable=True,
+                )
             case c.Hold(reason=reason):
                 self.held = True
                 self.journal.append(

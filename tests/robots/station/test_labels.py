@@ -16,14 +16,17 @@ from robots.station.labels import (
 )
 from robots.station.tasks import read_task
 from robots.wire import commands as c
-from robots.wire.events import BatchFinished, EpisodeStarted, SceneLabelled
+from robots.wire.approvals import ApprovalAnswer, TryState
+from robots.wire.events import BatchFinished, EpisodeStarted, SceneLabelled, TryFinished
 from robots.wire.reception import Refused
+from robots.wire.records import Mode
 from robots.wire.station_replies import LabelKept
 from tests.robots.station.conftest import plan, recipe
 from tests.robots.station.scripted import REACH, GoThere
 from tests.robots.station.sighted import with_a_camera
 from tests.robots.station.test_daemon import STAYS, is_
 from tests.robots.station.test_stills import scored
+from tests.robots.station.test_tries import ask, card, yes
 
 
 def scene(number: int) -> Snapshot:
@@ -195,3 +198,17 @@ async def test_no_policy_sees_a_label(station):
     await station.grant()
     await station.batch(recipe=recipe(PEEKS.format(places=places)))
     assert (await station.finished()).counts.success == 3
+
+
+async def test_a_scene_is_labelled_while_an_approval_waits_and_the_plan_still_holds(
+    station, tmp_path
+):
+    station.configure(task=f'"{with_a_camera(tmp_path / "reach")}"')
+    station.start()
+    await ask(station, c.TryReset(station="s1"), TryState)
+    seen = await card(station)
+    assert (await label(station)).counts.success == 1
+    await ask(station, yes(seen), ApprovalAnswer)
+    await station.grant(mode=Mode.SETUP)
+    rows = await station.rows(is_(TryFinished))
+    assert rows[-1].event.reached == 1

@@ -103,7 +103,7 @@ async def test_an_approved_reset_moves_the_robot_and_its_outcome_is_on_record(se
 
     answer = await ask(setup, yes(seen), ApprovalAnswer)
     again = await ask(setup, yes(seen), ApprovalAnswer)
-    assert answer == again
+    assert (answer.repeated, again.repeated, again.by) == (False, True, ANN)
     assert (answer.state, answer.by) == (ApprovalState.APPROVED, ANN)
     await setup.grant(mode=Mode.SETUP)
 
@@ -424,6 +424,15 @@ def test_a_scene_that_moves_before_the_answer_takes_effect_is_not_acted_on(make_
     assert (result.outcome, result.tries) == ("void", 0)
     assert "moved by 0.05" in result.detail
     assert [type(event).__name__ for event in desk.events] == ["ResetTried", "TryFinished"]
+
+
+def test_a_cancellation_of_the_batch_before_does_not_reach_a_try(make_rig, authority):
+    authority.begin_batch("b1")
+    authority.cancel("b1", "withdrawn")
+
+    (result,) = tried(make_rig(), authority, Answering())
+
+    assert result.outcome == "reached"
 
 
 def test_files_that_change_after_the_answer_are_not_run(make_rig, authority, folder):
