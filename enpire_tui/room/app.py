@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from enpire_tui.room import actions, themes
-from enpire_tui.room.actions import BY_NAME, FLEET, TYPED, WORKSPACE, Where
+from enpire_tui.room.actions import BY_NAME, FLEET, TYPED, Where
 from enpire_tui.room.keys import DEFAULT, Keys, rivals
 from enpire_tui.room.launch import DidNotComeUp, Launch
 from enpire_tui.room.palette import ActionsProvider
@@ -25,12 +25,9 @@ if TYPE_CHECKING:
     from enpire_tui.room.bell import Bell
     from enpire_tui.room.feed import Feed
     from enpire_tui.room.moment import Moment
-    from enpire_tui.room.orders import Order
     from enpire_tui.room.questions import Question
     from enpire_tui.room.screens.base import RoomScreen
     from enpire_tui.room.verbs import Verbs
-    from robots.wire.approvals import ApprovalCard
-    from robots.wire.station_replies import CameraFrame
 
 LOCAL_HZ, REMOTE_HZ = 10.0, 4.0
 KEEPER_EVERY_S = 2.0
@@ -195,43 +192,15 @@ class RoomApp(App[int]):
 
     # --- what screens ask -------------------------------------------------------------------
 
+    @property
+    def connected(self) -> "Feed":
+        """The fleet's connections."""
+        assert self.feed is not None, "screens come after the feed"
+        return self.feed
+
     def moment(self) -> "Moment":
         """What is known now."""
-        assert self.feed is not None, "screens come after the feed"
-        return self.feed.moment(self._notice or self._standing)
-
-    def orders(self) -> "tuple[list[Order], float]":
-        """Orders, and the time that their ages are told from."""
-        assert self.feed is not None, "screens come after the feed"
-        return self.feed.orders, self._clock.monotonic()
-
-    async def card(self, station: str, approval_id: str) -> "ApprovalCard":
-        """What a person is asked to decide on.
-
-        Raises:
-            Refused, Unreachable: The station does not tell.
-        """
-        assert self.feed is not None, "screens come after the feed"
-        return await self.feed.card(station, approval_id)
-
-    def answer(self, approval_id: str) -> "Order | None":
-        """What this room answered last to an approval."""
-        assert self.feed is not None, "screens come after the feed"
-        return self.feed.answers.get(approval_id)
-
-    def monotonic(self) -> float:
-        """Seconds that ages and guards are counted in."""
-        assert self.feed is not None, "screens come after the feed"
-        return self.feed.clock.monotonic()
-
-    async def frame(self, station: str) -> "CameraFrame":
-        """A picture of a station's scene.
-
-        Raises:
-            Refused, Unreachable: There is none.
-        """
-        assert self.feed is not None, "screens come after the feed"
-        return await self.feed.frame(station)
+        return self.connected.moment(self._notice or self._standing)
 
     def where(self) -> Where:
         """Where the person is."""
@@ -331,6 +300,8 @@ class RoomApp(App[int]):
             asked: Question | None = getattr(self._verbs, name)(where)
             if asked is not None:
                 self._ask(asked)
+        elif self.is_screen_installed(name.removeprefix("show_")):
+            self.show(name.removeprefix("show_"), where.station)
         else:
             doer = screen if hasattr(screen, f"do_{name}") else self
             getattr(doer, f"do_{name}")()
@@ -370,14 +341,6 @@ class RoomApp(App[int]):
         if target is not self.screen:
             self.switch_screen(name)
 
-    def do_show_fleet(self) -> None:
-        """Screen 1."""
-        self.show(FLEET)
-
-    def do_show_inbox(self) -> None:
-        """Screen 2."""
-        self.show(actions.INBOX)
-
     def do_open_approval(self) -> None:
         """The card of what the chosen station waits for."""
         where = self.where()
@@ -394,14 +357,6 @@ class RoomApp(App[int]):
             target.choose(station, approval_id, self.where().screen)
         self.show(actions.APPROVAL)
 
-    def do_show_workspace(self) -> None:
-        """The workspace of the chosen station."""
-        self.show(WORKSPACE, self.where().station)
-
-    def do_show_research(self) -> None:
-        """Screen 5."""
-        self.show(actions.RESEARCH)
-
     def do_show_transcripts(self) -> None:
         """Screen 6; what it needs is imported when it is first asked for."""
         if not self.is_screen_installed(actions.TRANSCRIPTS):
@@ -411,10 +366,6 @@ class RoomApp(App[int]):
             screen = ReviewScreen(wanted.home if wanted is not None else None)
             self.install_screen(screen, actions.TRANSCRIPTS)
         self.show(actions.TRANSCRIPTS)
-
-    def do_show_events(self) -> None:
-        """Screen 7."""
-        self.show(actions.EVENTS)
 
     def do_back(self) -> None:
         """From wherever one is to the fleet."""

@@ -152,6 +152,11 @@ class Feed:
             self._tasks.create_task(self._carry(order, sends))
         return order
 
+    def answer(self, approval_id: str, words: str, command: c.Approve | c.Reject) -> None:
+        """Send a person's answer to an approval; the latest of each is kept."""
+        order = self.order(words, {SUPERVISOR: command})
+        self.answers = {**dict(list(self.answers.items())[1 - orders.KEPT :]), approval_id: order}
+
     async def _carry(self, order: Order, sends: Mapping[str, c.AnyCommand]) -> None:
         answers = await asyncio.gather(
             *(self._send(name, command) for name, command in sends.items())

@@ -163,7 +163,7 @@ class Verbs:
         return shown
 
     def _answer(self, words: str, shown: card.Shown, command: c.Approve | c.Reject) -> None:
-        self._feed.answers[shown.card.approval_id] = self._feed.order(words, {SUPERVISOR: command})
+        self._feed.answer(shown.card.approval_id, words, command)
 
     # --- setup ------------------------------------------------------------------------------
 

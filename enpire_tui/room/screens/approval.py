@@ -62,15 +62,15 @@ class ApprovalScreen(RoomScreen):
 
     def where(self, moment: Moment) -> Where:
         """With the card as it is painted."""
-        shown = self._shown
+        shown, feed = self._shown, room_of(self).connected
         if shown is not None:
-            order = room_of(self).answer(self._approval)
+            order = feed.answers.get(self._approval)
             shown = shown._replace(answering=order is not None and order.state == PENDING)
             closed = self._ended_as(moment)
             if closed is not None:
                 ended = msgspec.structs.replace(shown.card, state=closed.state)
                 shown = shown._replace(card=ended)
-        return Where(moment, self.NAME, self._station, shown, room_of(self).monotonic())
+        return Where(moment, self.NAME, self._station, shown, feed.clock.monotonic())
 
     def _ended_as(self, moment: Moment) -> ApprovalClosed | None:
         """How it ended, None if it still waits."""
@@ -117,9 +117,9 @@ class ApprovalScreen(RoomScreen):
     async def _ask(self, station: str, approval_id: str) -> None:
         room = room_of(self)
         while self._shown is None or self._ended_as(room.moment()) is None:
-            asked_s = room.monotonic()
+            asked_s = room.connected.clock.monotonic()
             try:
-                self._take(await room.card(station, approval_id), asked_s)
+                self._take(await room.connected.card(station, approval_id), asked_s)
                 self._fault = ""
             except (Refused, Unreachable) as fault:
                 self._fault = str(fault)

@@ -13,13 +13,11 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from enpire_tui.room.actions import Where
+from enpire_tui.room.feed import Feed
 from enpire_tui.room.keys import Keys
 from enpire_tui.room.line_list import LineList, lines
 from enpire_tui.room.moment import Moment
-from enpire_tui.room.orders import Order
 from enpire_tui.room.views import menus, top
-from robots.wire.approvals import ApprovalCard
-from robots.wire.station_replies import CameraFrame
 
 WIDE, SHORT = 120, 34
 
@@ -29,6 +27,11 @@ class Room(Protocol):
 
     keys: Keys
     remote: bool
+
+    @property
+    def connected(self) -> Feed:
+        """The fleet's connections."""
+        ...
 
     def moment(self) -> Moment:
         """What is known now."""
@@ -40,26 +43,6 @@ class Room(Protocol):
 
     def show_approval(self, station: str, approval_id: str) -> None:
         """Go to an approval's card."""
-        ...
-
-    async def card(self, station: str, approval_id: str) -> ApprovalCard:
-        """An approval's card; `Refused` or `Unreachable` if the station does not tell it."""
-        ...
-
-    def answer(self, approval_id: str) -> Order | None:
-        """What this room answered last to an approval."""
-        ...
-
-    def monotonic(self) -> float:
-        """Seconds that ages and guards are counted in."""
-        ...
-
-    async def frame(self, station: str) -> CameraFrame:
-        """A picture of a station's scene; `Refused` or `Unreachable` if there is none."""
-        ...
-
-    def orders(self) -> tuple[list[Order], float]:
-        """Orders, and the monotonic time that their ages are told from."""
         ...
 
 
@@ -121,7 +104,7 @@ class RoomScreen(Screen[None]):
         if self.has_class("-tiny"):
             self.list("tiny").show(lines(menus.too_small(where, room.keys, width)))
             return
-        orders, now_s = room.orders()
+        orders, now_s = room.connected.orders, room.connected.clock.monotonic()
         self.list("top").show(lines(top.lines(moment, width)))
         self.list("orders").show(lines([top.order_line(orders, now_s, width)]))
         self.list("keys").show(lines([menus.footer(where, room.keys, width)]))

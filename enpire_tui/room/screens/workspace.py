@@ -98,7 +98,7 @@ class WorkspaceScreen(RoomScreen):
         room = room_of(self)
         while True:
             try:
-                frame = await room.frame(station)
+                frame = await room.connected.frame(station)
             except (Refused, Unreachable) as fault:
                 self._frame = [((f"no picture: {fault}", "warn"),)]
                 return
