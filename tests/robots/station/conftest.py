@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from robots.drivers import robot_wire as w
 from robots.drivers.mujoco import MujocoDriver
 from robots.station import archive
 from robots.station.authority import Authority
@@ -19,6 +20,7 @@ from robots.station.rollout import BatchPlan, Rig
 from robots.station.tasks import read_task
 from robots.wire import commands as c
 from robots.wire.clock import SystemClock
+from robots.wire.endpoints import socket_path
 from robots.wire.keys import provision
 from robots.wire.records import Mode, MotionGrant, Purpose, RecipeArchive, Role
 from robots.wire.signing import SigningKey
@@ -216,3 +218,54 @@ async def station(tmp_path: Path) -> AsyncIterator[StationProcess]:
         yield process
     finally:
         process.close()
+
+
+@pytest.fixture
+def robot_of() -> Iterator[Callable[[StationProcess], subprocess.Popen]]:
+    """Starts the simulated robot of a station, as a process."""
+    with contextlib.ExitStack() as stack:
+
+        def start(station: StationProcess) -> subprocess.Popen:
+            command = [sys.executable, "-m", "robots.drivers.robot_process"]
+            with (station.home / "robot.log").open("ab") as log:
+                process = subprocess.Popen(
+                    [*command, "--home", station.home, "--name", "s1"], stdout=log, stderr=log
+                )
+            stack.callback(process.wait, 10)
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
+@pytest.fixture
+def robot(station, robot_of):
+    """The simulated robot of `station`."""
+    station.configure(clock='"realtime"')
+    return robot_of(station)
+
+
+async def measured(station) -> w.Measured:
+    """How the robot says it stands."""
+    path = str(socket_path(station.home, "s1", "rob"))
+
+    def ask() -> w.Measured:
+        link = w.connect(path, 5.0)
+        try:
+            link.send(w.GetState(), 5.0)
+            return link.receive_answer(5.0)
+        finally:
+            link.close()
+
+    return await asyncio.to_thread(ask)
+
+
+async def until(condition, timeout_s=20.0):
+    async with asyncio.timeout(timeout_s):
+        while True:
+            try:
+                if await condition():
+                    return
+            except w.Disconnected:
+                pass
+            await asyncio.sleep(0.02)

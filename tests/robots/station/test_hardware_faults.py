@@ -1,0 +1,274 @@
+"""The machine's own faults in real time: a robot that runs hot, lags or shows an old picture."""
+
+import asyncio
+import math
+import shutil
+import threading
+import time
+
+import pytest
+
+from robots.drivers import drill
+from robots.drivers.base import Fault
+from robots.drivers.mujoco import MujocoDriver
+from robots.drivers.remote import RemoteDriver
+from robots.drivers.robot_process import Robot, listen
+from robots.safety import health
+from robots.safety.table import Condition
+from robots.station.authority import Authority
+from robots.station.realtime import Realtime
+from robots.station.tasks import load_task, read_task
+from robots.wire import commands as c
+from robots.wire.events import EpisodeStarted, StationHeld, StationQuarantined
+from robots.wire.reception import Refused
+from robots.wire.station_replies import Done
+from tests.robots.station.conftest import recipe
+from tests.robots.station.scripted import REACH
+from tests.robots.station.test_daemon import is_
+
+TASK = read_task(REACH)
+
+RUNS = """
+import numpy as np
+class Policy:
+    def __init__(self, knobs): pass
+    def reset(self, observation): self.steps = 0
+    def act(self, observation):
+        self.steps += 1
+        return np.array([0.25 if self.steps // 30 % 2 else -0.25, 0.0])
+"""
+
+
+# --- what the readings amount to -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("motor_c", "found"), [(80.0, None), (80.1, Condition.OVERHEATED), (math.nan, "overheated")]
+)
+def test_a_motor_above_its_limit_is_overheated(motor_c, found):
+    seen = health.Health().condition(motor_c, 0.0, 0.0)
+
+    assert (seen and seen[0]) == (Condition(found) if found else None)
+
+
+def test_a_drive_that_stays_away_from_its_command_does_not_follow():
+    watch = health.Health()
+
+    assert watch.condition(30.0, 0.21, 10.0) is None
+    assert watch.condition(30.0, 0.21, 10.29) is None
+    assert watch.condition(30.0, 0.21, 10.31)[0] is Condition.FOLLOWING_ERROR
+    assert watch.condition(30.0, math.nan, 10.4)[0] is Condition.FOLLOWING_ERROR
+
+
+def test_a_drive_that_trails_for_a_moment_follows():
+    watch = health.Health()
+    for now_s in (0.0, 0.2, 0.4, 0.6):
+        assert watch.condition(30.0, 0.5, now_s) is None
+        assert watch.condition(30.0, 0.2, now_s + 0.1) is None
+
+
+@pytest.mark.parametrize(("age_s", "stale"), [(0.5, False), (0.51, True), (math.nan, True)])
+def test_an_old_picture_is_stale(age_s, stale):
+    assert (health.picture(age_s) is not None) is stale
+
+
+@pytest.mark.parametrize("name", ["push_t", "pin_insertion"])
+def test_a_shipped_arm_at_full_speed_follows(name):
+    task = load_task(name)
+    driver = MujocoDriver(task, 1)
+    here = driver.setpoint()
+    speed = task.spec.limits.max_velocity
+    worst = 0.0
+    for tick in range(40):
+        reach = (tick + 1) * task.spec.tick_s
+        driver.drive([here[0] + speed[0] * reach * 0.5, *here[1:]], 1)
+        worst = max(worst, driver.deviation())
+    driver.close()
+
+    assert 0.0 < worst < health.FOLLOWING_LIMIT / 2
+
+
+def test_a_drill_that_cannot_be_read_is_none(tmp_path, caplog):
+    (tmp_path / "drill.toml").write_text("motor_f = 200.0")
+
+    assert drill.read(tmp_path / "drill.toml") == drill.read(tmp_path / "nothing") == drill.WELL
+    assert "motor_f" in caplog.text
+
+
+# --- a driver and its robot, on threads of this process ------------------------------------------
+
+
+@pytest.fixture
+def simulated(tmp_path):
+    """A robot that runs, and a driver connected to it."""
+    listener = listen(tmp_path / "rob")
+    robot = Robot(TASK, 1, tmp_path, listener)
+    robot.thread = threading.Thread(target=robot.run)
+    robot.thread.start()
+    driver = RemoteDriver(TASK, 1, tmp_path / "rob", lambda: False, 20.0)
+    yield robot, driver
+    driver.close()
+    robot.end()
+    robot.thread.join(10)
+    for key in list(robot._selector.get_map().values()):
+        (key.data or key.fileobj).close()
+    robot._selector.close()
+
+
+def practise(folder, text):
+    (folder / "new").write_text(text)
+    (folder / "new").rename(folder / "drill.toml")
+
+
+def faulted(driver, setpoint=(0.0, 0.0)):
+    """The fault that set-points bring to light, within ten seconds."""
+    end_s = time.monotonic() + 10.0
+    while driver.sound() and time.monotonic() < end_s:
+        driver.exchange(setpoint)
+        time.sleep(0.01)
+    return driver.fault()
+
+
+def test_a_hot_motor_is_seen_by_the_driver(simulated, tmp_path):
+    _, driver = simulated
+    practise(tmp_path, "motor_c = 95.0")
+
+    assert faulted(driver).condition is Condition.OVERHEATED
+
+
+def test_dead_drives_are_seen_by_the_driver(simulated, tmp_path):
+    _, driver = simulated
+    practise(tmp_path, "drives_dead = true")
+    here = driver.exchange(driver.setpoint()).setpoint
+
+    assert faulted(driver, (-0.38 if here[0] > 0 else 0.38, 0.0)).condition is (
+        Condition.FOLLOWING_ERROR
+    )
+
+
+def test_a_robot_that_was_put_right_is_well_after_a_restore(simulated, tmp_path):
+    robot, driver = simulated
+    practise(tmp_path, "drives_dead = true")
+    here = driver.exchange(driver.setpoint()).setpoint
+    faulted(driver, (-0.38 if here[0] > 0 else 0.38, 0.0))
+    (tmp_path / "drill.toml").unlink()
+    while robot._drill != drill.WELL:
+        time.sleep(0.01)
+    driver.restore()
+
+    measured = driver.exchange(driver.setpoint())
+    assert driver.fault() is None
+    assert measured.deviation < 0.01
+
+
+def test_the_robots_latched_stop_is_a_fault(simulated):
+    robot, driver = simulated
+    robot.firmware.stop("its button")
+
+    assert faulted(driver).condition is Condition.EMERGENCY_STOP
+
+
+def test_a_silent_robot_is_a_stale_bus(simulated):
+    robot, driver = simulated
+    robot.end()
+    while robot.thread.is_alive():
+        time.sleep(0.01)
+
+    with pytest.raises(RuntimeError, match="silent"):
+        driver.observe()
+    assert driver.fault().condition is Condition.BUS_STALE
+
+
+def test_a_broken_task_limit_hides_nothing_graver(simulated):
+    _, driver = simulated
+    driver.report(Fault(Condition.TASK_LIMIT, "workspace"))
+    assert driver.sound()
+    driver.report(Fault(Condition.OVERHEATED, "hot"))
+    driver.report(Fault(Condition.TASK_LIMIT, "workspace"))
+
+    assert driver.fault().condition is Condition.OVERHEATED
+    assert not driver.sound()
+
+
+def test_a_task_limit_that_a_reset_began_with_is_not_the_policys(simulated):
+    _, driver = simulated
+    driver.report(Fault(Condition.TASK_LIMIT, "workspace"))
+    driver.begin()
+    assert driver.fault() is None
+
+    driver.report(Fault(Condition.OVERHEATED, "hot"))
+    driver.begin()
+    assert driver.fault() is not None
+
+
+def test_a_fault_stops_the_set_point_without_waiting_for_the_policy(simulated):
+    _, driver = simulated
+    motion = Realtime(driver, TASK.spec, Authority(time.monotonic, needs_grant=False), print)
+    motion.begin()
+    driver.report(Fault(Condition.OVERHEATED, "hot"))
+    here = list(motion.loop.limiter.setpoint)
+    far = [here[0] - math.copysign(0.2, here[0]), here[1]]
+    for _ in range(10):
+        motion.loop.act(far, time.monotonic())
+        time.sleep(0.02)
+    stayed = list(motion.loop.limiter.setpoint)
+    motion.close()
+
+    assert stayed == here
+
+
+def test_the_robots_stop_ignores_set_points(simulated, tmp_path):
+    robot, driver = simulated
+    before = driver.exchange(driver.setpoint()).setpoint
+    robot.firmware.stop("its button")
+    driver.exchange((0.1, 0.1))
+
+    assert driver.exchange((0.1, 0.1)).setpoint == before
+
+
+# --- a station and its robot, as processes -------------------------------------------------------
+
+
+async def stopped_for(station, condition, after=0):
+    """Wait until the station has stopped itself for this; what a busy machine does is released."""
+    async with asyncio.timeout(90):
+        while True:
+            row = (await station.rows(is_((StationHeld, StationQuarantined)), after))[-1]
+            if row.event.reason.startswith(condition):
+                return
+            after = row.seq
+            await station.call("operator", c.Release(station="s1", cause="a busy machine"), Done)
+
+
+@pytest.mark.parametrize(
+    ("fault", "condition"),
+    [("motor_c = 95.0", "overheated"), ("drives_dead = true", "following_error")],
+)
+async def test_a_station_stops_for_its_robots_fault_until_the_cause_is_named(
+    station, robot, fault, condition
+):
+    station.start()
+    await station.batch(episodes=200, recipe=recipe(RUNS))
+    await station.grant()
+    begun = (await station.rows(is_(EpisodeStarted)))[-1].seq
+    practise(station.folder, fault)
+
+    await stopped_for(station, condition, begun)
+    with pytest.raises(Refused, match="cause"):
+        await station.call("operator", c.Release(station="s1"))
+
+
+async def test_a_camera_that_shows_what_was_stops_the_station(station, robot_of, tmp_path):
+    folder = tmp_path / "reach"
+    shutil.copytree(REACH, folder)
+    with (folder / "task.toml").open("a") as file:
+        file.write('[[cameras]]\nname = "top"\nheight = 48\nwidth = 64\n')
+    station.configure(clock='"realtime"', task=f'"{folder}"')
+    practise(station.folder, "camera_frozen = true")
+    robot_of(station)
+    station.start()
+    await station.batch(episodes=200)
+    await station.grant()
+
+    await stopped_for(station, "camera_stale")
+    assert "camera_stale" in (await station.report()).detail
