@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 
 from robots.drivers import robot_wire as w
 from robots.drivers.mujoco import MujocoDriver
+from robots.drivers.remote import RemoteDriver
+from robots.drivers.robot_process import Robot, listen
 from robots.station import archive
 from robots.station.authority import Authority
 from robots.station.rollout import BatchPlan, Rig
@@ -269,3 +272,21 @@ async def until(condition, timeout_s=20.0):
             except w.Disconnected:
                 pass
             await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def simulated(tmp_path):
+    """A robot that runs, and a driver connected to it."""
+    task = read_task(REACH)
+    listener = listen(tmp_path / "rob")
+    robot = Robot(task, 1, tmp_path, listener)
+    robot.thread = threading.Thread(target=robot.run)
+    robot.thread.start()
+    driver = RemoteDriver(task, 1, tmp_path / "rob", lambda: False, 20.0)
+    yield robot, driver
+    driver.close()
+    robot.end()
+    robot.thread.join(10)
+    for key in list(robot._selector.get_map().values()):
+        (key.data or key.fileobj).close()
+    robot._selector.close()

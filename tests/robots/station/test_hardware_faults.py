@@ -3,7 +3,6 @@
 import asyncio
 import math
 import shutil
-import threading
 import time
 
 import pytest
@@ -11,8 +10,6 @@ import pytest
 from robots.drivers import drill
 from robots.drivers.base import Fault
 from robots.drivers.mujoco import MujocoDriver
-from robots.drivers.remote import RemoteDriver
-from robots.drivers.robot_process import Robot, listen
 from robots.safety import health
 from robots.safety.table import Condition
 from robots.station.authority import Authority
@@ -24,20 +21,9 @@ from robots.wire.reception import Refused
 from robots.wire.station_replies import Done
 from tests.robots.station.conftest import recipe
 from tests.robots.station.scripted import REACH
-from tests.robots.station.test_daemon import is_
+from tests.robots.station.test_daemon import STAYS, is_
 
 TASK = read_task(REACH)
-
-RUNS = """
-import numpy as np
-class Policy:
-    def __init__(self, knobs): pass
-    def reset(self, observation): self.steps = 0
-    def act(self, observation):
-        self.steps += 1
-        return np.array([0.25 if self.steps // 30 % 2 else -0.25, 0.0])
-"""
-
 
 # --- what the readings amount to -----------------------------------------------------------------
 
@@ -96,23 +82,6 @@ def test_a_drill_that_cannot_be_read_is_none(tmp_path, caplog):
 
 
 # --- a driver and its robot, on threads of this process ------------------------------------------
-
-
-@pytest.fixture
-def simulated(tmp_path):
-    """A robot that runs, and a driver connected to it."""
-    listener = listen(tmp_path / "rob")
-    robot = Robot(TASK, 1, tmp_path, listener)
-    robot.thread = threading.Thread(target=robot.run)
-    robot.thread.start()
-    driver = RemoteDriver(TASK, 1, tmp_path / "rob", lambda: False, 20.0)
-    yield robot, driver
-    driver.close()
-    robot.end()
-    robot.thread.join(10)
-    for key in list(robot._selector.get_map().values()):
-        (key.data or key.fileobj).close()
-    robot._selector.close()
 
 
 def practise(folder, text):
@@ -240,20 +209,14 @@ async def stopped_for(station, condition, after=0):
             await station.call("operator", c.Release(station="s1", cause="a busy machine"), Done)
 
 
-@pytest.mark.parametrize(
-    ("fault", "condition"),
-    [("motor_c = 95.0", "overheated"), ("drives_dead = true", "following_error")],
-)
-async def test_a_station_stops_for_its_robots_fault_until_the_cause_is_named(
-    station, robot, fault, condition
-):
+async def test_a_station_stops_for_its_robots_heat_until_the_cause_is_named(station, robot):
     station.start()
-    await station.batch(episodes=200, recipe=recipe(RUNS))
+    await station.batch(episodes=200, recipe=recipe(STAYS))
     await station.grant()
     begun = (await station.rows(is_(EpisodeStarted)))[-1].seq
-    practise(station.folder, fault)
+    practise(station.folder, "motor_c = 95.0")
 
-    await stopped_for(station, condition, begun)
+    await stopped_for(station, "overheated", begun)
     with pytest.raises(Refused, match="cause"):
         await station.call("operator", c.Release(station="s1"))
 
