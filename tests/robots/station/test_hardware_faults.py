@@ -3,27 +3,43 @@
 import asyncio
 import math
 import shutil
+import threading
 import time
 
 import pytest
 
 from robots.drivers import drill
+from robots.drivers import robot_wire as w
 from robots.drivers.base import Fault
 from robots.drivers.mujoco import MujocoDriver
+from robots.drivers.robot_process import Photographer
 from robots.safety import health
 from robots.safety.table import Condition
-from robots.station.authority import Authority
+from robots.station.authority import Authority, BatchCancelled
+from robots.station.children import Sight
 from robots.station.realtime import Realtime
 from robots.station.tasks import load_task, read_task
 from robots.wire import commands as c
 from robots.wire.events import EpisodeStarted, StationHeld, StationQuarantined
 from robots.wire.reception import Refused
+from robots.wire.records import Outcome
 from robots.wire.station_replies import Done
-from tests.robots.station.conftest import recipe
-from tests.robots.station.scripted import REACH
+from tests.robots.station.conftest import plan, recipe
+from tests.robots.station.scripted import REACH, InProcess
 from tests.robots.station.test_daemon import STAYS, is_
 
 TASK = read_task(REACH)
+
+
+@pytest.fixture
+def seeing(tmp_path):
+    """The test task with a camera."""
+    folder = tmp_path / "reach"
+    shutil.copytree(REACH, folder)
+    with (folder / "task.toml").open("a") as file:
+        file.write('[[cameras]]\nname = "top"\nheight = 48\nwidth = 64\n')
+    return read_task(folder)
+
 
 # --- what the readings amount to -----------------------------------------------------------------
 
@@ -195,6 +211,56 @@ def test_the_robots_stop_ignores_set_points(simulated, tmp_path):
     assert driver.exchange((0.1, 0.1)).setpoint == before
 
 
+def test_a_frozen_camera_tells_its_pictures_age(seeing):
+    photographer = Photographer(MujocoDriver(seeing, 1), seeing)
+    photographer.frozen = True
+    ages = []
+    for _ in range(2):
+        answered = threading.Event()
+        photographer.photograph(lambda seen, e=answered: (ages.append(seen.age_s), e.set()))
+        assert answered.wait(20)
+        time.sleep(0.3)
+
+    assert ages[1] > ages[0] + 0.29
+
+
+def test_a_driver_tells_of_an_old_picture(simulated, monkeypatch):
+    _, driver = simulated
+    monkeypatch.setattr(driver, "_ask", lambda ask, kind: w.Seen({}, 0.6))
+    driver.camera()
+
+    assert driver.fault().condition is Condition.CAMERA_STALE
+
+
+def test_no_verdict_is_asked_of_an_old_picture(make_rig, watched, authority):
+    class Verifier(InProcess):
+        asked = 0
+
+        def verify(self, images, proprioception):
+            self.asked += 1
+            return Sight(True, 1.0)
+
+    verifier = Verifier()
+    rig = make_rig()
+    rig.children.verify = lambda: verifier
+    camera, fault = rig.driver.camera, rig.driver.fault
+    stale = []
+
+    def old():
+        stale.append(Fault(Condition.CAMERA_STALE, "old"))
+        return camera()
+
+    rig.driver.camera = old
+    rig.driver.fault = lambda: stale[0] if stale else fault()
+    watched.on_stop = authority.close
+    with pytest.raises(BatchCancelled):
+        rig.run(plan(1), watched)
+
+    assert verifier.asked == 0
+    assert watched.finished[0].outcome is Outcome.VOID
+    assert watched.stops == [(Condition.CAMERA_STALE, "old")]
+
+
 # --- a station and its robot, as processes -------------------------------------------------------
 
 
@@ -221,12 +287,8 @@ async def test_a_station_stops_for_its_robots_heat_until_the_cause_is_named(stat
         await station.call("operator", c.Release(station="s1"))
 
 
-async def test_a_camera_that_shows_what_was_stops_the_station(station, robot_of, tmp_path):
-    folder = tmp_path / "reach"
-    shutil.copytree(REACH, folder)
-    with (folder / "task.toml").open("a") as file:
-        file.write('[[cameras]]\nname = "top"\nheight = 48\nwidth = 64\n')
-    station.configure(clock='"realtime"', task=f'"{folder}"')
+async def test_a_camera_that_shows_what_was_stops_the_station(station, robot_of, seeing):
+    station.configure(clock='"realtime"', task=f'"{seeing.folder}"')
     practise(station.folder, "camera_frozen = true")
     robot_of(station)
     station.start()

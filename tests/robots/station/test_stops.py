@@ -10,11 +10,14 @@ import pytest
 
 from robots.drivers.remote import RemoteDriver
 from robots.safety.table import RAMP_DOWN_S, TASK_LIMITS_IN_A_ROW, Condition, Verdict
+from robots.station import latch as latches
 from robots.station.authority import Authority, MotionStopped
+from robots.station.config import ClockKind, StationConfig
 from robots.station.realtime import Realtime
+from robots.station.service import answer_cap_s
 from robots.station.tasks import read_task
 from robots.wire import commands as c
-from robots.wire.events import EpisodeFinished, StationHeld, StationQuarantined
+from robots.wire.events import EpisodeFinished, EpisodeStarted, StationHeld, StationQuarantined
 from robots.wire.reception import Refused
 from robots.wire.records import Mode, Outcome
 from robots.wire.station_replies import Done
@@ -85,6 +88,26 @@ def test_no_episode_is_admitted_to_a_robot_that_may_not_move(what):
 
     assert not early
     assert admitted.is_set()
+
+
+def test_a_disk_that_takes_nothing_still_latches(tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "no space left on device")
+
+    monkeypatch.setattr(latches, "write_durably", full)
+    latch = latches.Latch(tmp_path / "estop")
+    latch.set("smoke")
+
+    assert latch.read() == "emergency stop"
+
+
+@pytest.mark.parametrize(
+    ("clock", "cap_s"), [(ClockKind.LOCKSTEP, 5.0), (ClockKind.REALTIME, 18 * 0.1)]
+)
+def test_a_worker_is_killed_once_its_answer_is_worth_nothing(clock, cap_s):
+    config = StationConfig(task="reach", clock=clock)
+
+    assert answer_cap_s(config, 0.1) == pytest.approx(cap_s)
 
 
 # --- an episode ----------------------------------------------------------------------------------
@@ -239,6 +262,20 @@ def test_a_robots_task_limit_reaches_the_driver(simulated):
 
 
 # --- processes -----------------------------------------------------------------------------------
+
+
+async def test_an_agents_hold_voids_no_batch(station):
+    station.start()
+    await station.batch(episodes=400, recipe=recipe(CORNER))
+    await station.grant()
+    await station.rows(is_(EpisodeStarted))
+    held = await station.call("agent", c.Hold(reason="strange"), Done)
+    state = await station.state()
+    await station.call("operator", c.Release(station="s1"), Done)
+    await station.rows(is_(EpisodeStarted, state.counts.failure + 3))
+
+    assert held.word == "HELD"
+    assert not (await station.state()).void
 
 
 async def test_a_quarantined_station_takes_no_batch_until_it_is_released(station):
