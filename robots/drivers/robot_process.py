@@ -52,7 +52,13 @@ class Firmware:
         self._latch = latch
         self._last_s = float("-inf")
         self.holding = True
-        self.stopped = latch.read() is not None
+        self._pressed = False
+        self._latched = latch.read() is not None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the emergency stop is in force."""
+        return self._pressed or self._latched
 
     def admit(self, now_s: float) -> bool:
         """Whether a set-point that comes now is followed."""
@@ -66,12 +72,16 @@ class Firmware:
         if now_s - self._last_s > FIRMWARE_TIMEOUT_S:
             self.holding = True
         if look:
-            self.stopped = self._latch.read() is not None
+            # SAFETY: asked before the file is read, so that a press in between is not undone.
+            pressed = self._pressed
+            self._latched = self._latch.read() is not None
+            if pressed and not self._latched:
+                self._pressed = False
 
     def stop(self, reason: str) -> None:
         """The emergency stop: latched until a person takes the file away."""
-        self.stopped = True
         self._latch.set(reason)
+        self._pressed = True
 
 
 class Photographer:

@@ -163,6 +163,23 @@ def test_the_robots_stop_is_latched_until_its_file_is_taken_away(tmp_path):
     assert firmware.admit(0.2)
 
 
+def test_a_press_while_the_latch_is_read_is_not_undone(tmp_path):
+    class Reading(Latch):
+        def read(self):
+            found = super().read()
+            # The button's signal arrives between the look at the file and what is made of it.
+            if asked:
+                asked.pop()()
+            return found
+
+    asked = []
+    firmware = Firmware(Reading(tmp_path / "estop"))
+    asked.append(lambda: firmware.stop("button"))
+    firmware.tick(0.1, look=True)
+
+    assert firmware.stopped
+
+
 def test_a_second_robot_on_the_same_socket_leaves(tmp_path):
     first = listen(tmp_path / "r")
     with pytest.raises(DriverError, match="another robot"):
