@@ -66,6 +66,7 @@ class RemoteDriver:
         deadline_s = time.monotonic() + connect_s
         self._link = self._connect(deadline_s)
         self._control = self._connect(deadline_s)
+        self._unanswered = False
         self._setpoint = list(self._measured(w.GetState()).setpoint)
 
     # --- the control thread's side ----------------------------------------------------------
@@ -77,9 +78,15 @@ class RemoteDriver:
             DriverError: The robot does not answer in time.
         """
         try:
+            if self._unanswered:
+                # An answer that comes late must not be taken for that to a later set-point.
+                self._control.close()
+                self._control = w.connect(self._path, CONTROL_ANSWER_S)
+                self._unanswered = False
             self._control.send(w.SetPoint(tuple(setpoint)), CONTROL_ANSWER_S)
             answer = self._control.receive_answer(CONTROL_ANSWER_S)
         except w.Disconnected as error:
+            self._unanswered = True
             raise DriverError(f"the robot is silent: {error}") from error
         assert isinstance(answer, w.Measured), answer
         self._take(answer)

@@ -1,6 +1,7 @@
 """The machine's own faults in real time: a robot that runs hot, lags or shows an old picture."""
 
 import asyncio
+import contextlib
 import math
 import shutil
 import threading
@@ -10,7 +11,7 @@ import pytest
 
 from robots.drivers import drill
 from robots.drivers import robot_wire as w
-from robots.drivers.base import Fault
+from robots.drivers.base import DriverError, Fault
 from robots.drivers.mujoco import MujocoDriver
 from robots.drivers.robot_process import Photographer
 from robots.safety import health
@@ -20,11 +21,11 @@ from robots.station.children import Sight
 from robots.station.realtime import Realtime
 from robots.station.tasks import load_task, read_task
 from robots.wire import commands as c
-from robots.wire.events import EpisodeStarted, StationHeld, StationQuarantined
+from robots.wire.events import BatchFinished, EpisodeStarted, StationHeld, StationQuarantined
 from robots.wire.reception import Refused
 from robots.wire.records import Outcome
 from robots.wire.station_replies import Done
-from tests.robots.station.conftest import plan, recipe
+from tests.robots.station.conftest import REACHES, plan, recipe
 from tests.robots.station.scripted import REACH, InProcess
 from tests.robots.station.test_daemon import STAYS, is_
 
@@ -164,6 +165,27 @@ def test_a_silent_robot_is_a_stale_bus(simulated):
     assert driver.fault().condition is Condition.BUS_STALE
 
 
+def test_an_answer_that_comes_late_is_not_taken_for_a_later_ones(simulated, monkeypatch):
+    robot, driver = simulated
+    execute = robot._execute
+
+    def slow(ask, link):
+        monkeypatch.setattr(robot, "_execute", execute)
+        time.sleep(0.3)
+        return execute(ask, link)
+
+    monkeypatch.setattr(robot, "_execute", slow)
+    with pytest.raises(DriverError, match="silent"):
+        driver.exchange((0.01, 0.0))
+    end_s = time.monotonic() + 10.0
+    answer = None
+    while answer is None and time.monotonic() < end_s:
+        with contextlib.suppress(DriverError):
+            answer = driver.exchange((0.02, 0.0))
+
+    assert answer.setpoint == (0.02, 0.0)
+
+
 def test_a_broken_task_limit_hides_nothing_graver(simulated):
     _, driver = simulated
     driver.report(Fault(Condition.TASK_LIMIT, "workspace"))
@@ -264,25 +286,31 @@ def test_no_verdict_is_asked_of_an_old_picture(make_rig, watched, authority):
 # --- a station and its robot, as processes -------------------------------------------------------
 
 
-async def stopped_for(station, condition, after=0):
-    """Wait until the station has stopped itself for this; what a busy machine does is released."""
-    async with asyncio.timeout(90):
+async def stopped_for(station, condition, source):
+    """Wait until the station has stopped itself for this; what a busy machine does is undone."""
+    after, number = 0, 1
+    async with asyncio.timeout(100):
         while True:
-            row = (await station.rows(is_((StationHeld, StationQuarantined)), after))[-1]
-            if row.event.reason.startswith(condition):
-                return
+            what = is_((StationHeld, StationQuarantined, BatchFinished))
+            row = (await station.rows(what, after))[-1]
             after = row.seq
-            await station.call("operator", c.Release(station="s1", cause="a busy machine"), Done)
+            if isinstance(row.event, BatchFinished):
+                number += 1
+                await station.batch(f"b{number}", episodes=200, recipe=recipe(source))
+            elif row.event.reason.startswith(condition):
+                return
+            else:
+                await station.call("operator", c.Release(station="s1", cause="busy"), Done)
 
 
 async def test_a_station_stops_for_its_robots_heat_until_the_cause_is_named(station, robot):
     station.start()
     await station.batch(episodes=200, recipe=recipe(STAYS))
     await station.grant()
-    begun = (await station.rows(is_(EpisodeStarted)))[-1].seq
+    await station.rows(is_(EpisodeStarted))
     practise(station.folder, "motor_c = 95.0")
 
-    await stopped_for(station, "overheated", begun)
+    await stopped_for(station, "overheated", STAYS)
     with pytest.raises(Refused, match="cause"):
         await station.call("operator", c.Release(station="s1"))
 
@@ -295,5 +323,5 @@ async def test_a_camera_that_shows_what_was_stops_the_station(station, robot_of,
     await station.batch(episodes=200)
     await station.grant()
 
-    await stopped_for(station, "camera_stale")
+    await stopped_for(station, "camera_stale", REACHES)
     assert "camera_stale" in (await station.report()).detail
