@@ -86,13 +86,13 @@ class MujocoDriver:
         self.substeps = round(task.spec.tick_s / self.model.opt.timestep)
         if abs(self.substeps * self.model.opt.timestep - task.spec.tick_s) > 1e-9:
             raise DriverError(f"{scene}: the timestep does not divide the control tick")
+        self._servos = self._find_servos()
+        self._gains: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         self.simulation = task.simulation(self.model, station_seed)
         self._apply = self.simulation.apply
         self._limit_broken = getattr(self.simulation, "fault", None)
         self._plausible = getattr(self.simulation, "plausible", None)
         self._cameras = Cameras(self.model, task)
-        self._servos = self._find_servos()
-        self._gains: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         self._silence_warnings()
         self._power_on()
 

@@ -135,6 +135,10 @@ class StationEnv:
         found = (self.resetter.child, self._verifier)
         return [child for child in found if child is not None]
 
+    def _stopped(self, fault: Fault) -> MotionStopped:
+        decision = self._authority.judge(fault.condition, during_policy=True)
+        return MotionStopped(decision, fault.detail)
+
     def close(self) -> None:
         """End the reset's and the verifier's children."""
         self.resetter.close()
@@ -148,10 +152,6 @@ class StationEnv:
         truncated = condition is Condition.EPISODE_LIMIT
         info = {"reason": reason, "condition": condition}
         return self.observation, 0.0, not truncated, truncated, info
-
-    def _stopped(self, fault: Fault) -> MotionStopped:
-        decision = self._authority.judge(fault.condition, during_policy=True)
-        return MotionStopped(decision, fault.detail)
 
     def _ask(self, images: Images, observation: Observation) -> Sight:
         fault = self.driver.fault()
