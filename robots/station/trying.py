@@ -360,6 +360,9 @@ class Trier:
             sight = env.ask(images, observation)
         except ChildFailed as error:
             return Sighting(gate=gate, failed=f"{error.reason}: {error.line}")
+        except MotionStopped as error:
+            self._halted(error)
+            return Sighting(gate=gate, failed=str(error))
         latency_ms = 1e3 * (time.perf_counter() - started_s)
         return Sighting(
             success=sight.success, score=sight.score, latency_ms=round(latency_ms, 2), gate=gate
