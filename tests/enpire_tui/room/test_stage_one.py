@@ -138,11 +138,10 @@ async def _reset_is_built(pilot, app, folder) -> None:
     assert "nobody controls" in screen_text(app)
     await tried(pilot, app)
     assert "you control" in screen_text(app)
-    assert "not to be approved: there is no plan: the rehearsed reset moved nothing" in screen_text(
-        app
-    )
+    assert "not to be approved: failed: faults" in screen_text(app)
+    assert "✖ missed" in screen_text(app)
     await pilot.press("a")
-    await wait_for(pilot, lambda: "approve once not possible: there is no plan" in screen_text(app))
+    await wait_for(pilot, lambda: "approve once not possible: failed: faults" in screen_text(app))
     await rejected(pilot, app, "nobody has written it yet")
 
     (folder / "reset.py").write_text(FIRST)
