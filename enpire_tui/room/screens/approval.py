@@ -29,6 +29,7 @@ from robots.wire.client import Refused, Unreachable
 from robots.wire.events import ApprovalClosed
 
 ASK_EVERY_S, ASK_EVERY_REMOTE_S = 1.0, 2.0
+LEAST_ROWS = 4
 
 
 class ApprovalScreen(RoomScreen):
@@ -93,6 +94,8 @@ class ApprovalScreen(RoomScreen):
     def do_camera(self) -> None:
         """The picture as large as the screen allows, or no longer."""
         self.toggle_class("-large")
+        if not self.has_class("-large"):
+            self.call_after_refresh(self.list("evidence").focus)
         self.repaint_soon()
 
     # --- the card ---------------------------------------------------------------------------
@@ -169,6 +172,8 @@ class ApprovalScreen(RoomScreen):
         drawn = (found.image, found.plan, most, sight.size.height)
         if drawn != self._sight:
             self._sight = drawn
-            told = view.sight(found, most, sight.size.height)
-            sight.styles.width = max(width_of(line) for line in told) + 1
+            # Of a few pixels nothing can be seen; there `c` shows it alone.
+            seen = sight.size.height >= LEAST_ROWS
+            told = view.sight(found, most, sight.size.height) if seen else []
+            sight.styles.width = max((width_of(line) + 1 for line in told), default=1)
             sight.show(lines(told))

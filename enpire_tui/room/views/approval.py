@@ -30,9 +30,9 @@ def head(shown: Shown, objection: str, now_s: float, width: int) -> list[Line]:
     card = shown.card
     glyph, tone = _STATES[card.state]
     number = f" {card.number} of {card.count}" if card.count > 1 else ""
-    asked = f"reset{number}, asked by {person(card.asked_by)}"
-    left = f"  expires in {clock(shown.left_s(now_s))}" if _pending(card) else ""
-    told: list[Line] = [((f"{glyph} {card.state.value}", tone), (f"  {asked}", ""), (left, "warn"))]
+    asked = f"  reset{number}, asked by {person(card.asked_by)}"
+    left = f", expires in {clock(shown.left_s(now_s))}" if _pending(card) else ""
+    told: list[Line] = [((f"{glyph} {card.state.value}", tone), (left, "warn"), (asked, ""))]
     if not _pending(card):
         return told
     if not objection and card.plan is None:
@@ -70,7 +70,7 @@ def evidence(
 
 def _checks(card: ApprovalCard, width: int) -> list[Line]:
     told: list[Line] = []
-    for check in card.checks:
+    for check in sorted(card.checks, key=lambda check: check.ok):
         glyph, word, tone = ("✓", "ok", "good") if check.ok else ("✖", "failed", "bold bad")
         name = max(NAME, len(check.name) + 1)
         parts = wrap(check.detail, max(8, width - GLYPH - name))

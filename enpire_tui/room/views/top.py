@@ -37,10 +37,10 @@ def _who(moment: Moment, width: int) -> Line:
     mode = ("AUTO" if narrow else "AUTONOMOUS") if autonomous else "SETUP"
     outcome = f" {run.ended.outcome}" if run.ended is not None else ""
     left: list[Span] = [
-        (" enpire ", "bold"),
+        (" enpire " if width >= NARROW else "", "bold"),
         (f" {mode} ", "bold reverse" if autonomous else "bold"),
         (f"  {glyph} {word}{outcome}", f"bold {tone}"),
-        *(_control(moment.lease) if width >= NARROW or not moment.lease.free else ()),
+        *_control(moment.lease, width),
         # A task of one's own is named by its folder.
         (f"  {spec.task.rpartition('/')[2]}", ""),
     ]
@@ -56,11 +56,12 @@ def _who(moment: Moment, width: int) -> Line:
     return spread(tuple(left), _attention(moment, narrow=narrow), width)
 
 
-def _control(lease: Lease) -> Line:
+def _control(lease: Lease, width: int) -> Line:
     """Who holds the control lease."""
     if lease.free:
-        return (("  nobody controls", "dim"),)
-    return (("  you control", "good"),) if lease.mine else ((f"  {lease.who} controls", "warn"),)
+        return (("  nobody controls", "dim"),) if width >= NARROW else ()
+    who = lease.who if width >= _BARRED else lease.who.partition("@")[0]
+    return (("  you control", "good"),) if lease.mine else ((f"  {who} controls", "warn"),)
 
 
 def _attention(moment: Moment, *, narrow: bool) -> Line:

@@ -282,7 +282,7 @@ async def test_the_bell_rings_once_and_not_where_it_is_switched_off(app):
             assert len(rung) == expected
 
 
-async def test_the_picture_is_enlarged_and_made_small_again(app):
+async def test_picture_and_change_are_enlarged_on_a_small_screen(app):
     async with app.run_test(size=(80, 24)) as pilot:
         await on_card(pilot, app)
         await pilot.press("c")
@@ -290,6 +290,9 @@ async def test_the_picture_is_enlarged_and_made_small_again(app):
         await wait_for(pilot, lambda: screen_text(app).count("▀") > 500)
         await pilot.press("c")
         await wait_for(pilot, lambda: "envelope" in screen_text(app))
+        assert "self._speed = 0.12" not in screen_text(app)
+        await pilot.press("tab")
+        await wait_for(pilot, lambda: "self._speed = 0.12" in screen_text(app))
 
 
 @pytest.mark.parametrize("go", [opened, on_card])
