@@ -15,12 +15,13 @@ from enpire_tui.control import Control, Refused
 from enpire_tui.lifecycle import Fault
 from enpire_tui.lines import say
 from robots.bench.pictures import write_png
-from robots.station.tasks import TaskError, find_folder, read_task
+from robots.station.tasks import TaskError, find_folder
 from robots.wire import commands as c
 from robots.wire import events as ev
 from robots.wire.approvals import ApprovalAnswer, ApprovalCard, Scope, Sighting, TryState
 from robots.wire.client import Client
 from robots.wire.records import Frozen
+from robots.wire.station_replies import StationReport
 
 CARD_S = 20.0
 SCOPE_S = 1800.0
@@ -63,26 +64,26 @@ def run(options: Options, home: Path) -> int:
     if not answered and not sys.stdin.isatty():
         raise Fault("nobody can answer here: use a terminal, --approve, or --reject WORDS")
     try:
-        name = read_task(find_folder(options.folder)).spec.name
+        folder = find_folder(options.folder).resolve()
     except TaskError as error:
         raise Fault(str(error)) from None
-    return asyncio.run(_Attempt(options, name).follow(home))
+    return asyncio.run(_Attempt(options, folder).follow(home))
 
 
 class _Attempt:
     """One try, from asking to its last row."""
 
-    def __init__(self, options: Options, task: str) -> None:
+    def __init__(self, options: Options, folder: Path) -> None:
         self._options = options
-        self._task = task
+        self._folder = folder
 
     async def follow(self, home: Path) -> int:
         """Asks, answers and tells."""
         options = self._options
         async with Control(home, force=options.take_lease) as control, control.lease() as epoch:
-            await self._check_task(control)
             station = control.client(options.station)
             try:
+                await self._check_task(station)
                 command = (
                     c.TryVerify(station=options.station)
                     if options.verify
@@ -99,10 +100,14 @@ class _Attempt:
                 station.close()
         raise Fault("the station's journal ended")
 
-    async def _check_task(self, control: Control) -> None:
-        status = await control.status()
-        if status.task not in (self._task, self._options.folder):
-            raise Fault(f"the fleet's task is {status.task}, not {self._task}; name that one")
+    async def _check_task(self, station: Client) -> None:
+        found = (await station.call(c.GetStatus(), StationReport, CARD_S)).task
+        try:
+            same = find_folder(found).resolve() == self._folder
+        except TaskError:
+            same = False
+        if not same:
+            raise Fault(f"the task of {self._options.station} is {found}; name that one")
 
     async def _answer(
         self, control: Control, station: Client, epoch: int, approval_id: str

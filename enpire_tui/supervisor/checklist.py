@@ -45,7 +45,8 @@ class Facts(Frozen):
 
     Attributes:
         silent: Stations that did not answer just now.
-        unsandboxed: Whether a station runs without a sandbox because somebody said so.
+        held_to: Hash of the signed files by station, as it answered; "" for none.
+        unsandboxed: Stations that run without a sandbox because somebody said so.
         tries: Tries that are open.
     """
 
@@ -54,7 +55,8 @@ class Facts(Frozen):
     environment: Environment
     stations: tuple[str, ...]
     silent: tuple[str, ...]
-    unsandboxed: bool
+    held_to: dict[str, str]
+    unsandboxed: tuple[str, ...]
     budget: Budget
     tries: tuple[str, ...] = ()
 
@@ -91,22 +93,27 @@ def _environment(facts: Facts) -> tuple[ChecklistItem, ...]:
             )
         )
     command = f"enpire-tui environment {{}} {task}"
-    signed = bool(known.published) and known.published == known.sha256
-    detail = f"files {known.sha256[:12]} are signed"
-    if not signed:
-        detail = "nobody published it"
-        if known.published:
-            detail = f"files {known.sha256[:12]} are not the published {known.published[:12]}"
     return (
-        ChecklistItem(
-            name="manifest",
-            state=OK if signed else MISSING,
-            detail=detail,
-            remedy="" if signed else command.format("publish"),
-        ),
+        _manifest(facts, command.format("publish")),
         _figure("reset", known.reset, command.format("reset-test")),
         _figure("verifier", known.verifier, command.format("score")),
     )
+
+
+def _manifest(facts: Facts, command: str) -> ChecklistItem:
+    known = facts.environment
+    sha256, published = known.sha256, known.published
+    loose = [name for name, held in facts.held_to.items() if held != published]
+    if not published:
+        detail, remedy = "nobody published it", command
+    elif published != sha256:
+        detail, remedy = f"files {sha256[:12]} are not the published {published[:12]}", command
+    elif loose:
+        detail = f"{', '.join(loose)} began before it was published and is not held to it"
+        remedy = "enpire-tui down, then up"
+    else:
+        return ChecklistItem(name="manifest", state=OK, detail=f"files {sha256[:12]} are signed")
+    return ChecklistItem(name="manifest", state=MISSING, detail=detail, remedy=remedy)
 
 
 def _figure(name: str, found: str, command: str) -> ChecklistItem:
@@ -121,7 +128,7 @@ def _sandbox(facts: Facts) -> ChecklistItem:
         return ChecklistItem(
             name="sandbox",
             state=WAIVED,
-            detail="a station runs without one, as the fleet file says (unsandboxed)",
+            detail=f"{', '.join(facts.unsandboxed)} without one, as the fleet file says",
         )
     return ChecklistItem(name="sandbox", state=OK, detail="every station demands it")
 

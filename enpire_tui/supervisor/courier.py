@@ -21,7 +21,7 @@ from robots.wire.events import BatchCounted, BatchWithdrawn, Noted, ResetBegan
 from robots.wire.records import Counts, Mode, MotionGrant, Signed
 from robots.wire.rows import JournalFull, JournalReplaced
 from robots.wire.signing import SignatureRefused, SigningKey
-from robots.wire.station_replies import BatchPhase, BatchState
+from robots.wire.station_replies import BatchPhase, BatchState, StationReport
 
 log = logging.getLogger(__name__)
 
@@ -110,14 +110,15 @@ class Courier:
         """
         await self._client.request(c.Release(station=self.station, cause=cause), REQUEST_S)
 
-    async def ping(self) -> None:
-        """Asks the station for a sign of life.
+    async def report(self) -> StationReport:
+        """What the station says of itself now.
 
         Raises:
-            Refused, Unreachable: There is none.
+            Refused, Unreachable: Nothing.
         """
-        await self._client.request(c.GetStatus(), REQUEST_S)
+        found = await self._client.call(c.GetStatus(), StationReport, REQUEST_S)
         self._answered()
+        return found
 
     async def relay(self, command: c.OnBehalf) -> TryState | ApprovalAnswer:
         """Has the station execute an operator's command.

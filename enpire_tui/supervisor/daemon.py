@@ -27,6 +27,7 @@ from robots.wire.records import TokenCounts
 from robots.wire.replies import LeaseView
 from robots.wire.rows import JournalFull, JournalReplaced
 from robots.wire.signing import SigningKey
+from robots.wire.station_replies import StationReport
 from robots.wire.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -144,9 +145,15 @@ class Supervisor:
         """Releases every station at once; names of those that did not."""
         return await self._everywhere(lambda courier: courier.release(cause))
 
-    async def silent(self) -> tuple[str, ...]:
-        """Names of the stations that do not answer now."""
-        return await self._everywhere(lambda courier: courier.ping())
+    async def reports(self) -> dict[str, StationReport]:
+        """What every station says of itself now, by name; one that does not answer is missing."""
+        found: dict[str, StationReport] = {}
+
+        async def one(courier: Courier) -> None:
+            found[courier.station] = await courier.report()
+
+        await self._everywhere(one)
+        return found
 
     async def relay(self, station: str, command: c.OnBehalf) -> TryState | ApprovalAnswer:
         """Has a station execute an operator's command."""

@@ -22,6 +22,7 @@ from robots.wire.journal import Journal
 from robots.wire.reception import Peer, Refused
 from robots.wire.records import Idea, Mode
 from robots.wire.replies import CandidateReceipt, Checklist, Digest, LeaseView
+from robots.wire.station_replies import StationReport
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +42,8 @@ class Fleet(Protocol):
         """Releases every station; names of those that did not."""
         ...
 
-    async def silent(self) -> tuple[str, ...]:
-        """Names of the stations that do not answer now."""
+    async def reports(self) -> dict[str, StationReport]:
+        """What every station says of itself now, by name; one that does not answer is missing."""
         ...
 
     async def relay(self, station: str, command: c.OnBehalf) -> TryState | ApprovalAnswer:
@@ -226,15 +227,16 @@ class Handlers:
 
     async def _checklist(self) -> Checklist:
         conductor, spec = self._conductor, self._conductor.spec
-        silent = await self._fleet.silent()
+        reports = await self._fleet.reports()
         return checklist.checklist(
             Facts(
                 task=spec.task,
                 simulated=spec.simulated,
                 environment=await self._fleet.environment(),
                 stations=spec.stations,
-                silent=silent,
-                unsandboxed=spec.unsandboxed,
+                silent=tuple(name for name in spec.stations if name not in reports),
+                held_to={name: report.published for name, report in reports.items()},
+                unsandboxed=tuple(name for name, report in reports.items() if report.unsandboxed),
                 budget=spec.budget,
                 tries=tuple(
                     fold.trying.try_id

@@ -275,7 +275,7 @@ class Station:
         return Done(word=self.word())
 
     def pulse(self) -> None:
-        """Called a few times a second: sees the stop's file, the grant's end and an approval's."""
+        """Called a few times a second: sees the stop's file, ends of grants and approvals."""
         self._setup.pulse()
         latched = self._latch.read()
         if latched is not None and self.authority.stopped is not Condition.EMERGENCY_STOP:

@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from robots.drivers.base import Driver
+from robots.drivers.base import Driver, Fault
 from robots.safety.limits import validated
 from robots.safety.table import RAMP_DOWN_S, Condition
 from robots.station.authority import Authority, MotionStopped
@@ -128,8 +128,7 @@ class StationEnv:
         if fault is not None:
             if fault.condition is Condition.TASK_LIMIT:
                 return self._failed(fault.condition, fault.detail)
-            decision = self._authority.judge(fault.condition, during_policy=True)
-            raise MotionStopped(decision, fault.detail)
+            raise self._stopped(fault)
         observation = self.observation = self.motion.observe()
         self.history.append(observation)
         if self.glimpses.asked:
@@ -147,6 +146,10 @@ class StationEnv:
         """The children that run now."""
         found = (self.resetter.child, self._verifier)
         return [child for child in found if child is not None]
+
+    def _stopped(self, fault: Fault) -> MotionStopped:
+        decision = self._authority.judge(fault.condition, during_policy=True)
+        return MotionStopped(decision, fault.detail)
 
     def close(self) -> None:
         """End the reset's and the verifier's children."""
@@ -180,7 +183,12 @@ class StationEnv:
 
         Raises:
             ChildFailed: Its child died; the next question has another.
+            MotionStopped: The pictures are stale.
         """
+        fault = self.driver.fault()
+        if fault is not None and fault.condition is Condition.CAMERA_STALE:
+            # SAFETY: a picture of what was is no evidence of what is.
+            raise self._stopped(fault)
         try:
             self.prepare_verifier()
             assert self._verifier is not None

@@ -55,6 +55,7 @@ class Portrait(NamedTuple):
     def report(self, config: StationConfig) -> StationReport:
         """The answer to `GetStatus`, but for the ledger's key."""
         running = self.batches.open.get(self.batches.running)
+        published = config.manifest()
         can = self.rig.driver.capabilities if self.rig is not None else None
         return StationReport(
             name=self.name,
@@ -74,6 +75,7 @@ class Portrait(NamedTuple):
             simulated=can.simulated if can else True,
             simulator_reset=can.simulator_reset if can else False,
             blocked=self.standing.blocked,
+            published=published.manifest_sha256 if published is not None else "",
             try_id=self.try_id,
             approval_id=self.approval_id,
         )

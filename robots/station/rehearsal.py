@@ -53,7 +53,7 @@ def rehearse(
         live: Called each step; raises to end the rehearsal.
 
     Raises:
-        NoRehearsal: This driver's world cannot be copied, or the reset does nothing.
+        NoRehearsal: This driver's world cannot be copied.
     """
     make = cast("Callable[[], MujocoDriver] | None", getattr(driver, "twin", None))
     if make is None:
@@ -102,8 +102,6 @@ def rehearse(
         twin.close()
     left = twin.fault()
     fault = fault or resetter.raised or (left.detail if left is not None else "")
-    if not setpoints:
-        raise NoRehearsal(f"the rehearsed reset moved nothing{': ' + fault if fault else ''}")
     plan = np.array([*setpoints, twin.setpoint()])
     height, width = frame_size(spec.cameras[0]) if spec.cameras else (0, 0)
     return Rehearsal(

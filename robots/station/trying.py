@@ -185,7 +185,11 @@ class Trier:
         )
         if permit.state is not ApprovalState.APPROVED:
             return result
-        rig.env.resetter.prepare()
+        try:
+            rig.env.resetter.prepare()
+        except ChildFailed as error:
+            detail = f"{error.reason}: {error.line}"
+            return msgspec.structs.replace(result, outcome="failed", detail=detail)
         changed = (
             "" if rig.task.manifest_sha256() == code_sha256 else "the task's files have changed"
         )
@@ -291,8 +295,6 @@ class Trier:
             return rehearse(rig.driver, rig.task, rig.children.reset, self._live), ""
         except NoRehearsal as error:
             return None, str(error)
-        except ChildFailed as error:
-            raise NotNow(f"the reset cannot be started: {error.reason}: {error.line}") from None
 
     def _live(self) -> None:
         """End what waits if the daemon closes or somebody stopped the station."""
@@ -358,6 +360,9 @@ class Trier:
             sight = env.ask(images, observation)
         except ChildFailed as error:
             return Sighting(gate=gate, failed=f"{error.reason}: {error.line}")
+        except MotionStopped as error:
+            self._halted(error)
+            return Sighting(gate=gate, failed=str(error))
         latency_ms = 1e3 * (time.perf_counter() - started_s)
         return Sighting(
             success=sight.success, score=sight.score, latency_ms=round(latency_ms, 2), gate=gate

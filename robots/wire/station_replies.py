@@ -100,6 +100,7 @@ class StationReport(Frozen):
         word: EXECUTING, IDLE, WAITING (no grant), ASKING (for an approval), TRYING, HELD, STOPPED,
             QUARANTINED or FULL (disk).
         detail: Why, for the last four.
+        published: Hash of the signed files the station is held to, "" where nobody published them.
         try_id, approval_id: The try that is open, and the approval it waits for.
         public_key: The station's ledger key, 32 bytes.
         grant_s: Seconds the motion grant is still valid; 0 if none.
@@ -123,5 +124,6 @@ class StationReport(Frozen):
     simulated: bool = True
     simulator_reset: bool = False
     blocked: int = 0
+    published: str = ""
     try_id: str = ""
     approval_id: str = ""

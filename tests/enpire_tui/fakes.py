@@ -29,7 +29,7 @@ from robots.wire.records import (
     Signed,
 )
 from robots.wire.signing import SigningKey
-from robots.wire.station_replies import BatchPhase, BatchState
+from robots.wire.station_replies import BatchPhase, BatchState, StationReport
 from robots.wire.transport import MemoryTransport
 
 PRIORITY = (Purpose.CONFIRM, Purpose.EVALUATE, Purpose.EXPLORE)
@@ -190,7 +190,9 @@ class FakeStation:
                 self.held = False
                 self.journal.append(ev.StationReleased(cause=cause, by=peer.name), durable=True)
             case c.GetStatus():
-                return Counts()
+                return StationReport(
+                    name=self.name, task="push_t", driver="mujoco", clock="lockstep", word="IDLE"
+                )
             case _:
                 raise Refused("unknown_command")
         return None

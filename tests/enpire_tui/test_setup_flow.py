@@ -153,7 +153,6 @@ async def test_a_rejections_words_reach_the_stations_agent_as_the_operators(flee
 
 async def test_a_script_tries_at_the_command_line(fleet, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("enpire_tui.lifecycle.running", lambda home: True)
-    monkeypatch.setattr("enpire_tui.trying._Attempt._check_task", _any_task)
     home = ["--home", str(fleet.home), "--json"]
     tried = ["environment", "try", str(fleet.folder), "--station", "s1", *home]
     pictures = ["-o", str(tmp_path / "pictures")]
@@ -182,13 +181,13 @@ async def test_a_script_tries_at_the_command_line(fleet, capsys, tmp_path, monke
     assert code == cli.DONE
     assert [line["sight"]["failed"] for line in lines if line["kind"] == "VerifierTried"] == [""]
 
+    tried[2] = "push_t"
+    code, *lines = await asyncio.to_thread(run, "--verify")
+    assert (code, "the task of s1 is" in lines[-1]["error"]) == (cli.ERROR, True)
+
     # The lease was given back each time.
     async with Control(fleet.home) as control:
         assert (await control.status()).lease.holder == ""
-
-
-async def _any_task(self, control):
-    """The stand-in run names another task than the station's."""
 
 
 def test_a_path_is_drawn_inside_the_picture():

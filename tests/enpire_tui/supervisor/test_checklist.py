@@ -36,7 +36,8 @@ READY = Facts(
     environment=OWN,
     stations=("s1", "s2"),
     silent=(),
-    unsandboxed=False,
+    held_to={"s1": "a" * 64, "s2": "a" * 64},
+    unsandboxed=(),
     budget=Budget(minutes=15.0),
 )
 
@@ -67,6 +68,7 @@ def test_a_fleet_with_everything_is_ready():
     [
         (own(published=""), "manifest", "environment publish reach"),
         (own(published="b" * 64), "manifest", "environment publish reach"),
+        (changed(held_to={"s1": "a" * 64, "s2": ""}), "manifest", "enpire-tui down, then up"),
         (own(reset=""), "reset", "environment reset-test reach"),
         (own(verifier=""), "verifier", "environment score reach"),
         (changed(silent=("s2",)), "stop", "must not move"),
@@ -104,7 +106,7 @@ def test_nothing_is_waived_for_a_real_robot_or_for_an_operators_own_task(facts):
 
 
 def test_a_fleet_that_runs_without_a_sandbox_says_so():
-    assert states(changed(unsandboxed=True))["sandbox"] == "WAIVED"
+    assert states(changed(unsandboxed=("s1",)))["sandbox"] == "WAIVED"
 
 
 def test_the_environment_is_read_as_its_files_are_now(tmp_path):

@@ -217,15 +217,29 @@ async def test_a_restart_voids_what_waits(setup):
         await ask(setup, yes(seen))
 
 
+SLOW = """
+import time
+import numpy as np
+
+class Reset:
+    def reset(self, observation, target):
+        self._target, self._steps = np.asarray(target), 0
+
+    def act(self, observation):
+        self._steps += 1
+        time.sleep(0.2)
+        return self._target if self._steps < 20 else None
+"""
+
+
 async def test_a_grant_that_lapses_holds_at_once_and_ends_the_try(setup):
-    reset = setup.home / "reach" / "reset.py"
-    slow = reset.read_text().replace("return self._target", "time.sleep(0.1); return self._target")
-    reset.write_text("import time\n" + slow)
+    (setup.home / "reach" / "reset.py").write_text(SLOW)
     await ask(setup, c.TryReset(station="s1", count=2))
     seen = await card(setup)
     await ask(setup, yes(seen, Scope(count=2, seconds=600, code_sha256=seen.code_sha256)))
+    await setup.rows(is_(ResetBegan))
 
-    await setup.grant(mode=Mode.SETUP, ttl_s=0.3)
+    await setup.grant(mode=Mode.SETUP, ttl_s=1.0)
 
     rows = await setup.rows(is_(TryFinished))
     result = of(rows, ResetTried)[0].result
@@ -307,6 +321,20 @@ async def test_what_was_published_is_tried_only_as_it_was_published(station, fol
     rows = await station.rows(is_(TryFinished))
 
     assert rows[-1].event.detail.startswith("frozen")
+
+
+async def test_an_empty_reset_cannot_be_approved_and_its_words_go_back(setup):
+    (setup.home / "reach" / "reset.py").write_text("")
+    await ask(setup, c.TryReset(station="s1"))
+    seen = await card(setup)
+
+    assert "Reset" in {check.name: check.detail for check in seen.checks}["faults"]
+    assert seen.refusal.startswith("check: faults failed")
+    with pytest.raises(Refused, match="check: faults failed"):
+        await ask(setup, yes(seen))
+    await ask(setup, c.Reject(approval_id=seen.approval_id, words="write one first"))
+    rows = await setup.rows(is_(TryFinished))
+    assert of(rows, ResetTried)[0].result.detail == "write one first"
 
 
 async def test_a_scene_edited_under_the_station_is_not_tried(setup):
