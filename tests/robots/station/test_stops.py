@@ -59,7 +59,13 @@ def test_the_control_thread_may_move_only_while_nothing_stops_it_and_a_grant_las
     authority = Authority(lambda: now[0], needs_grant=True)
     assert not authority.may_move()
     authority.grant(Mode.SETUP, 10.0)
+    # In setup a grant covers what a person approved, and nothing else.
+    assert not authority.may_move()
+    authority.attend(grant_within_s=0.0)
     assert authority.may_move()
+    authority.leave()
+    assert not authority.may_move()
+    authority.attend(grant_within_s=0.0)
     authority.stop(Condition.HOLD, "look")
     assert not authority.may_move()
     authority.release()
