@@ -96,8 +96,8 @@ def test_no_episode_is_admitted_to_a_robot_that_may_not_move(what):
     authority.grant(Mode.AUTONOMOUS, math.inf if what == "held" else -math.inf)
     if what == "held":
         authority.stop(Condition.HOLD, "look")
-    admitted = threading.Event()
-    thread = threading.Thread(target=lambda: (authority.admit_episode(), admitted.set()))
+    admitted, looked = threading.Event(), threading.Event()
+    thread = threading.Thread(target=lambda: (authority.admit_episode(looked.set), admitted.set()))
     thread.start()
     early = admitted.wait(0.5)
     authority.release()
@@ -105,6 +105,7 @@ def test_no_episode_is_admitted_to_a_robot_that_may_not_move(what):
     thread.join(10)
 
     assert not early
+    assert looked.is_set()
     assert admitted.is_set()
 
 
