@@ -80,7 +80,7 @@ class Authority:
             return True
         # SAFETY: without the second half a batch would move under the grant of somebody's try.
         approved = self._attending or self._mode is Mode.AUTONOMOUS
-        return approved and self._monotonic() < self._grant_until_s
+        return approved and self.granted()
 
     def grant(self, mode: Mode, until_s: float) -> None:
         """Take a grant into force, until a moment of the station's monotonic clock."""

@@ -59,7 +59,13 @@ def test_the_control_thread_may_move_only_while_nothing_stops_it_and_a_grant_las
     authority = Authority(lambda: now[0], needs_grant=True)
     assert not authority.may_move()
     authority.grant(Mode.SETUP, 10.0)
+    # In setup a grant covers what a person approved, and nothing else.
+    assert not authority.may_move()
+    authority.attend(grant_within_s=0.0)
     assert authority.may_move()
+    authority.leave()
+    assert not authority.may_move()
+    authority.attend(grant_within_s=0.0)
     authority.stop(Condition.HOLD, "look")
     assert not authority.may_move()
     authority.release()
@@ -90,8 +96,8 @@ def test_no_episode_is_admitted_to_a_robot_that_may_not_move(what):
     authority.grant(Mode.AUTONOMOUS, math.inf if what == "held" else -math.inf)
     if what == "held":
         authority.stop(Condition.HOLD, "look")
-    admitted = threading.Event()
-    thread = threading.Thread(target=lambda: (authority.admit_episode(), admitted.set()))
+    admitted, looked = threading.Event(), threading.Event()
+    thread = threading.Thread(target=lambda: (authority.admit_episode(looked.set), admitted.set()))
     thread.start()
     early = admitted.wait(0.5)
     authority.release()
@@ -99,6 +105,7 @@ def test_no_episode_is_admitted_to_a_robot_that_may_not_move(what):
     thread.join(10)
 
     assert not early
+    assert looked.is_set()
     assert admitted.is_set()
 
 
