@@ -565,7 +565,7 @@ def lapse(make_rig, watched, lapses):
     def stepped(action, latency_s):
         if len(rig.env.history) == 5 and len(watched.started) == 1:
             lapses(authority, clock)
-        if not authority.licensed():
+        if not authority.licensed() or authority.mode is Mode.SETUP:
             steps_without.append(len(watched.started))
         return step(action, latency_s)
 

@@ -1,5 +1,6 @@
 """Tries in setup on a real station: nothing moves before a person's answer, and then only the plan."""
 
+import asyncio
 import concurrent.futures
 import shutil
 
@@ -204,6 +205,19 @@ async def test_a_hold_voids_what_waits(setup):
         await ask(setup, c.TryReset(station="s1"))
 
 
+async def test_a_hold_ends_a_scope(setup):
+    await ask(setup, c.TryReset(station="s1"))
+    seen = await card(setup)
+    await setup.grant(mode=Mode.SETUP)
+    await ask(setup, yes(seen, Scope(count=10, seconds=600, code_sha256=seen.code_sha256)))
+    await setup.rows(is_(TryFinished))
+
+    await setup.call("viewer", c.Hold(reason="a hand"), Done)
+
+    rows = await setup.rows(is_(ScopeEnded))
+    assert rows[-1].event.reason == "the station was held"
+
+
 async def test_a_restart_voids_what_waits(setup):
     await ask(setup, c.TryReset(station="s1"))
     seen = await card(setup)
@@ -283,8 +297,14 @@ async def test_the_verifier_looks_without_any_approval(setup):
 
 
 async def test_in_setup_a_grant_alone_moves_no_batch(setup):
+    await ask(setup, c.TryVerify(station="s1"))
+    await setup.rows(is_(TryFinished))
     await setup.grant(mode=Mode.SETUP)
     await setup.batch(episodes=1)
+    # The robot is there and idle: were it to move, it would begin within milliseconds.
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(2.0):
+            await setup.rows(is_(EpisodeStarted))
     with pytest.raises(Refused, match="busy: batch b1"):
         await ask(setup, c.TryReset(station="s1"))
 
