@@ -160,10 +160,12 @@ def watched(path: Path) -> Generator[tuple[Sends, Callable[[], bool]]]:
         links[0].close()
 
 
-def recipe() -> RecipeArchive:
-    """The policy that swings to and fro."""
+def batch() -> dict[str, Any]:
+    """A batch, longer than any measurement, of the policy that swings to and fro."""
     files = {"policy.py": SWINGS.encode()}
-    return RecipeArchive(files=files, sha256=archive.sha256(files))
+    recipe = RecipeArchive(files=files, sha256=archive.sha256(files))
+    told = {"batch_id": "b", "purpose": Purpose.EXPLORE, "commit": "", "idea_id": ""}
+    return {**told, "recipe": recipe, "episodes": 1000}
 
 
 class Quiet:
@@ -214,14 +216,7 @@ def silent(repetitions: int) -> tuple[list[float], dict[str, Any]]:
 
         loop._send, loop.act, loop.tick = seen_send, seen_act, seen_tick  # noqa: SLF001
         rig.children.policy = seen_start
-        plan = BatchPlan(
-            batch_id="b",
-            purpose=Purpose.EXPLORE,
-            commit="",
-            recipe=recipe(),
-            idea_id="",
-            episodes=10**6,
-        )
+        plan = BatchPlan(**batch())
 
         def work() -> None:
             with contextlib.suppress(BatchCancelled):
@@ -288,7 +283,7 @@ def killed(repetitions: int) -> list[float]:
     times_ms: list[float] = []
     with home() as (path, _), watched(path) as (_, holding):
         station = spawn("robots.station.cli", path)
-        asyncio.run(ordered(path, lambda client: start_batch(client, "b")))
+        asyncio.run(ordered(path, start_batch))
         for number in range(repetitions):
             if number:
                 station = spawn("robots.station.cli", path)
@@ -302,16 +297,9 @@ def killed(repetitions: int) -> list[float]:
     return times_ms
 
 
-async def start_batch(clients: dict[str, Any], batch_id: str) -> None:
+async def start_batch(clients: dict[str, Any]) -> None:
     """A batch without end."""
-    command = c.StartBatch(
-        batch_id=batch_id,
-        purpose=Purpose.EXPLORE,
-        commit="",
-        recipe=recipe(),
-        idea_id="",
-        episodes=1000,
-    )
+    command = c.StartBatch(**batch())
     await clients["supervisor"].call(command, BatchState, 30.0)
 
 
@@ -334,7 +322,7 @@ def held(repetitions: int) -> list[float]:
 
         async def work(clients: dict[str, Any]) -> None:
             serial = 0
-            await start_batch(clients, "b")
+            await start_batch(clients)
             while len(times_ms) < repetitions:
                 if len(times_ms) >= serial * 20:
                     serial += 1
