@@ -15,6 +15,7 @@ from robots.station import latch as latches
 from robots.station.authority import Authority, MotionStopped
 from robots.station.config import ClockKind, StationConfig
 from robots.station.daemon import Station
+from robots.station.labels import Labels
 from robots.station.ledger import Ledger
 from robots.station.realtime import Realtime
 from robots.station.service import answer_cap_s
@@ -131,6 +132,7 @@ async def test_a_station_begins_stopped_where_the_latch_is(tmp_path):
         Ledger(tmp_path / "ledger", key),
         clock,
         lambda authority: pytest.fail("nothing was to be run"),
+        Labels(tmp_path / "environments", read_task(REACH)),
         public_key=key.public,
     )
     station.start("first")
