@@ -27,7 +27,7 @@ MjData = Any
 Array = NDArray[np.float64]
 Observation = dict[str, Array]
 
-HELD_M = (0.026, 0.050)
+HELD_M = (0.022, 0.050)
 """Gap between pads that hold the scissors, from closed to nearly open."""
 HELD_N = 8.0
 """Least effort that tells held scissors, whose spring pushes back, from empty pads."""
@@ -150,10 +150,10 @@ class Simulation:
         late = self._seen.see(now, truth, self._latency_s)
         near, turned = draws["scissors_noise_sigma_m"], draws["scissors_noise_sigma_rad"]
         scissors = late[:4] + self._tool_bias + rng.normal(0.0, (near, near, near, turned))
-        hand = np.array([*data.site_xpos[self._hand], data.qpos[self._yaw]])
         fine = draws["hand_noise_sigma_m"]
         return {
-            "hand_pose": hand + rng.normal(0.0, fine, 4),
+            "hand_position_m": data.site_xpos[self._hand] + rng.normal(0.0, fine, 3),
+            "hand_yaw_rad": data.qpos[self._yaw] + rng.normal(0.0, 0.0005, 1),
             "wrist_force_n": self._force(data)
             + self._force_bias
             + rng.normal(0.0, draws["force_noise_sigma_n"], 3),
@@ -211,7 +211,7 @@ class Simulation:
 
     def retracted(self, observation: Observation) -> bool:
         """Whether the verifier may look: the hand holds something, up, and out of the view."""
-        return holds(observation) and float(observation["hand_pose"][0]) < CLEAR_X_M
+        return holds(observation) and float(observation["hand_position_m"][0]) < CLEAR_X_M
 
     def plausible(self, observation: Observation) -> bool:
         """Whether the tail is seen lower than it hangs, so that something may have been cut."""
@@ -260,8 +260,9 @@ class Simulation:
         within = self._reset["tolerance_m"]
         placed = np.abs(away[:3]).max() < within and abs(away[3]) < self._reset["tolerance_rad"]
         wanted = hover(target)
-        hand = observation["hand_pose"]
-        over = np.linalg.norm(hand[:3] - wanted[:3]) < within and abs(hand[3] - wanted[3]) < 0.1
+        turned = abs(float(observation["hand_yaw_rad"][0]) - wanted[3])
+        off = float(np.linalg.norm(observation["hand_position_m"] - wanted[:3]))
+        over = off < within and turned < self._reset["tolerance_rad"]
         open_wide = float(observation["finger_opening_m"][0]) > self._feeder["opening_m"]
         hung = observation["joint_position_m"] - (0.0, 0.0, 2.0 * LINK_M + 0.5 * TAIL_M)
         whole = np.linalg.norm(observation["tail_position_m"] - hung) < 0.012
@@ -328,7 +329,7 @@ def holds(observation: Observation) -> bool:
     return (
         HELD_M[0] < opening < HELD_M[1]
         and float(observation["gripper_effort_n"][0]) > HELD_N
-        and float(observation["hand_pose"][2]) > 0.03
+        and float(observation["hand_position_m"][2]) > 0.03
     )
 
 
