@@ -23,12 +23,12 @@ from robots.skills import (
     retry,
 )
 
-_LOW, _HIGH = (-0.15, -0.14, 0.007), (0.06, 0.10, 0.17)
+_LOW, _HIGH = (-0.18, -0.17, 0.007), (0.07, 0.13, 0.17)
 _ARM = Arm(yaw=3, gap=4, low=_LOW, high=_HIGH, effort_key="gripper_effort_n")
-_GRIP = Grip(0.022, 0.050, 8.0)
+_GRIP = Grip(0.022, 0.050, 5.0)
 _CALL: Array = np.array([-0.05, 0.09, 0.13])
 _OPEN_M, _HOLD_M, _GRIP_M = 0.066, 0.038, 0.045
-_PICK_Z_M, _CLEAR_Z_M, _LYING_Z_M = 0.009, 0.070, 0.005
+_PICK_Z_M, _CLEAR_Z_M, _LYING_Z_M, _EDGE_Z_M = 0.009, 0.070, 0.005, 0.012
 _BEHIND_M = -0.045
 """Behind this, blades are out of the tie."""
 _TRAVEL_M_S, _FINE_M_S, _TURN_RAD_S = 0.16, 0.06, 2.0
@@ -56,7 +56,9 @@ class Reset(ScriptedReset):
         yield from hand.hold(3)
         x, y, turn, height = target
         over = np.array([x, y, height]) - _GRIP_M * _ahead(turn)
-        yield from hand.move((*over[:2], _CLEAR_Z_M), _TRAVEL_M_S, yaw_rad=turn, turn_rad_s=_TURN_RAD_S)
+        yield from hand.move(
+            (*over[:2], _CLEAR_Z_M), _TRAVEL_M_S, yaw_rad=turn, turn_rad_s=_TURN_RAD_S
+        )
         yield from hand.move(over, _FINE_M_S)
         yield from hand.settle()
 
@@ -75,6 +77,9 @@ class Reset(ScriptedReset):
             lying = yield from self._look(hand)
             if _at(lying, target):
                 return
+            if lying[2] > _EDGE_Z_M:
+                yield from self._topple(hand, lying)
+                raise SkillFailed(Failure.NOT_HELD, "the scissors stood on an edge")
             yield from self._pick(hand, lying)
         yield from self._place(hand, target)
         if not _at((yield from self._look(hand)), target):
@@ -84,6 +89,19 @@ class Reset(ScriptedReset):
         """Pose of the scissors (4,), by the mean of frames after the longest latency."""
         yield from hand.hold(3)
         return (yield from hand.robot.average(lambda seen: seen["scissors_pose"], 8))
+
+    def _topple(self, hand: Hand, standing: Array) -> Script[None]:
+        """Pushes scissors over that stand on an edge: closed fingers go across them, at mid-height."""
+        across = 0.05 * _ahead(standing[3] + 0.5 * math.pi)
+        height = np.array([0.0, 0.0, standing[2] + 0.004])
+        start, end = (
+            _inside(standing[:3] * (1.0, 1.0, 0.0) + sign * across + height) for sign in (-1, 1)
+        )
+        yield from hand.release(0.012)
+        yield from hand.move((*start[:2], _CLEAR_Z_M), _TRAVEL_M_S)
+        yield from hand.move(start, _FINE_M_S)
+        yield from hand.move(end, _FINE_M_S)
+        yield from hand.move((*end[:2], _CLEAR_Z_M), _FINE_M_S)
 
     def _pick(self, hand: Hand, lying: Array) -> Script[None]:
         """Takes scissors that lie somewhere by their grips, and makes sure of it."""
@@ -95,17 +113,21 @@ class Reset(ScriptedReset):
         )
         yield from hand.settle()
         yield from hand.tare()
-        felt = yield from hand.descend(8.0, _PICK_Z_M, _FINE_M_S)
         try:
-            if felt.touched:
-                raise SkillFailed(Failure.BLOCKED, f"{felt.force_n:.1f} N above the grips")
-            yield from hand.grasp(_GRIP, _HOLD_M)
-            yield from hand.move((*hand.aim[:2], _CLEAR_Z_M), _FINE_M_S)
-            hand.require(_GRIP)
+            yield from self._take(hand)
         except SkillFailed:
             yield from hand.release(_OPEN_M)
             yield from hand.move((*hand.aim[:2], _CLEAR_Z_M), _FINE_M_S)
             raise
+
+    def _take(self, hand: Hand) -> Script[None]:
+        """Down about the grips, close, up."""
+        felt = yield from hand.descend(8.0, _PICK_Z_M, _FINE_M_S)
+        if felt.touched:
+            raise SkillFailed(Failure.BLOCKED, f"{felt.force_n:.1f} N above the grips")
+        yield from hand.grasp(_GRIP, _HOLD_M)
+        yield from hand.move((*hand.aim[:2], _CLEAR_Z_M), _FINE_M_S)
+        hand.require(_GRIP)
 
     def _place(self, hand: Hand, target: Array) -> Script[None]:
         """Puts held scissors down: where the hand must go is seen from how they sit in it."""

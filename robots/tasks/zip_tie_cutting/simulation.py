@@ -29,7 +29,7 @@ Observation = dict[str, Array]
 
 HELD_M = (0.022, 0.050)
 """Gap between pads that hold the scissors, from closed to nearly open."""
-HELD_N = 8.0
+HELD_N = 5.0
 """Least effort that tells held scissors, whose spring pushes back, from empty pads."""
 CLEAR_X_M = -0.035
 """With the hand behind this, held scissors are out of the cameras' view of the tie."""
@@ -130,8 +130,9 @@ class Simulation:
     def reset_target(self, rng: np.random.Generator) -> Array:
         """Where the scissors shall lie and the hand hover: pivot x, y, direction, height (4,)."""
         place, turn = self._reset["place_m"], self._reset["turn_rad"]
-        x, y = rng.uniform(place["low"], place["high"])
-        return np.array([x, y, uniform(rng, (-turn, turn)), uniform(rng, self._reset["height_m"])])
+        pivot = [uniform(rng, pair) for pair in zip(place["low"], place["high"], strict=True)]
+        height = uniform(rng, self._reset["height_m"])
+        return np.array([*pivot, uniform(rng, (-turn, turn)), height])
 
     def observe(self, model: MjModel, data: MjData, rng: np.random.Generator) -> Observation:
         """Sensors at this policy step, as `task.toml` declares them, float64.
@@ -140,6 +141,7 @@ class Simulation:
         """
         called = self._feeder_called(data)
         if called and not self._served:
+            model.qpos_spring[:] = self._springs
             self.tie.present(data, self._offset, self._turn)
             mujoco.mj_forward(model, data)
         self._served = called

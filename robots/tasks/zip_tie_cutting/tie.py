@@ -25,9 +25,11 @@ GRIP_M = 0.045
 """From the middle between the grips to the pivot."""
 _LINKS = ("link_1", "link_2", "tail")
 _EDGE_M = (0.006, 0.045)
-_NEARLY_CLOSED_M = 0.0026
-"""Gap between the edges at the strap, which is 1.5 mm thick, at which it may give way."""
+_NEARLY_CLOSED_M = 0.0032
+"""Gap between the edges at the strap at which it may give way: 1.5 mm thick and 5 mm wide, it may be turned."""
 _REFERENCE_M = 0.030
+"""Place on the edges by which force and opening are told, from the pivot."""
+_OPENED_M = 0.006
 _HOLD_S = 0.03
 _OPEN_RAD = 0.5
 _PAD_M = 0.008
@@ -97,6 +99,7 @@ class Tie:
         self._welds = [int(model.equality(f"joint_{joint}").id) for joint in JOINTS]
         self.straps = {int(model.geom(f"strap_{k}").id) for k in (1, 2, 3, 4)}
         self._pinched: tuple[int, float] | None = None
+        self._spent = False
 
     def present(self, data: MjData, offset: Array, turn_rad: float) -> None:
         """Hangs a fresh tie into the fixture.
@@ -115,7 +118,7 @@ class Tie:
             data.qpos[free : free + 7] = (head[0], head[1], head[2] - low, *turned)
             data.qvel[dof : dof + 6] = 0.0
         data.eq_active[self._welds] = 1
-        self._pinched = None
+        self._pinched, self._spent = None, False
 
     def named_joint(self, data: MjData) -> Array:
         """Where the named joint of this tie is while it hangs straight (3,)."""
@@ -154,6 +157,8 @@ class Tie:
     def bite(self, data: MjData, scissors: Scissors, effort_n: float, strength_n: float) -> None:
         """The hook of each control tick: cuts what the blades have pinched hard for 30 ms.
 
+        Blades that have cut must open before they can cut again.
+
         Args:
             data: the world; a weld is switched off in it.
             scissors: that may cut.
@@ -167,7 +172,7 @@ class Tie:
             self._pinched = (joint, now)
         elif now - self._pinched[1] >= _HOLD_S - 1e-6:
             self.sever(data, joint)
-            self._pinched = None
+            self._pinched, self._spent = None, True
 
     def _between(
         self, data: MjData, scissors: Scissors, effort_n: float, strength_n: float
@@ -175,7 +180,10 @@ class Tie:
         """The joint at which the strap lies between the nearly closed blades and gives way."""
         slope = 2.0 * math.tan(0.5 * scissors.angle(data))
         # Most ticks end here: blades that are open wide cut nothing.
-        if effort_n <= 0.0 or slope * _EDGE_M[0] > _NEARLY_CLOSED_M:
+        if slope * _REFERENCE_M > _OPENED_M:
+            self._spent = False
+            return None
+        if self._spent or effort_n <= 0.0:
             return None
         pivot, axes = scissors.frame(data)
         nearest: tuple[float, int] | None = None

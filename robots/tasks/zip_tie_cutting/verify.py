@@ -30,7 +30,7 @@ _STRAIGHT_COS = 0.95
 _AGREE_M = 0.002
 """Most by which both views may differ about a height."""
 _FALLEN_M, _DOWN_M, _AWAY_M = 0.030, 0.024, 0.012
-_HELD_M, _HELD_N, _UP_M = (0.022, 0.050), 8.0, 0.03
+_HELD_M, _HELD_N, _UP_M = (0.022, 0.050), 5.0, 0.03
 _BLADE_M = 0.045
 
 # What a view shows to the right and upwards, of x, y and z.
@@ -65,7 +65,9 @@ def verify(images: dict[str, Image], proprioception: dict[str, Array]) -> dict[s
     except SkillFailed:
         return {"success": False, "score": 0.0}
     fallen = float(proprioception["joint_position_m"][2]) - 0.005 - float(middles[0, 2])
-    apart = fallen > _FALLEN_M and _whole(middles) and _free(middles, proprioception["scissors_pose"])
+    apart = (
+        fallen > _FALLEN_M and _whole(middles) and _free(middles, proprioception["scissors_pose"])
+    )
     opening = float(proprioception["finger_opening_m"][0])
     held = (
         _HELD_M[0] < opening < _HELD_M[1]
