@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.station.tasks import task_tables
-from robots.tasks.pin_insertion.arm import joints_of
+from robots.tasks.pin_insertion.arm import Arm
 from robots.tasks.pin_insertion.scenes import GRASP_M, KNOB_M, PITCH_M, draw
 
 # MuJoCo ships no type information.
@@ -44,6 +44,8 @@ def _uniform(rng: np.random.Generator, bounds: Sequence[float]) -> float:
 class Simulation:
     """Randomisation, sensing, acting and auditing of one simulated station."""
 
+    FOLDER = Path(__file__).parent
+
     def __init__(self, model: MjModel, station_seed: int) -> None:
         """Makes the station's own draw, which stays fixed for its life, and applies it to `model`.
 
@@ -51,7 +53,7 @@ class Simulation:
             model: the compiled `scene.xml`; changed in place.
             station_seed: names the unit; equal seeds give equal stations.
         """
-        task = task_tables(Path(__file__).parent)
+        task = task_tables(self.FOLDER)
         draws = self._draws = task["randomisation"]
         self._reset: dict[str, Any] = task["reset"]
         self._success: dict[str, float] = task["success"]
@@ -70,7 +72,10 @@ class Simulation:
             about_view = np.array([math.cos(roll / 2.0), 0.0, 0.0, math.sin(roll / 2.0)])
             mujoco.mju_mulQuat(turned, model.cam_quat[camera], about_view)
             model.cam_quat[camera] = turned
-        self._arm = slice(0, 6)
+        left = _uniform(rng, draws["weight_left_station"])
+        model.body_gravcomp[:] *= 1.0 - left
+        self._hinges = slice(0, 6)
+        self._arm = Arm()
         self._finger = int(model.joint("finger_a").qposadr[0])
         self._pin = int(model.joint("pin").qposadr[0])
         self._pin_dof = int(model.joint("pin").dofadr[0])
@@ -178,12 +183,12 @@ class Simulation:
     def apply(self, model: MjModel, data: MjData, action: Array) -> None:
         """Writes the limited hand target (3,) and gap between the pads, in metres, to the servos."""
         del model
-        data.ctrl[:6] = joints_of(action[:3], self._tilt)
+        data.ctrl[:6] = self._arm.joints_of(action[:3], self._tilt)
         data.ctrl[6] = 0.5 * action[3]
 
     def _pose(self, data: MjData, action: Array) -> None:
         """Puts the arm where a set-point would bring it."""
-        data.ctrl[:6] = data.qpos[self._arm] = joints_of(action[:3], self._tilt)
+        data.ctrl[:6] = data.qpos[self._hinges] = self._arm.joints_of(action[:3], self._tilt)
         data.ctrl[6] = 0.5 * action[3]
         data.qpos[self._finger : self._finger + 2] = 0.5 * action[3]
 
@@ -258,7 +263,7 @@ class Simulation:
         scene = draw(rng, kind, hole_at(self._target))
         mujoco.mj_resetData(model, data)
         self._pose(data, scene.hand)
-        data.ctrl[:6] = joints_of(scene.hand[:3] - [0.0, 0.0, scene.press_m], self._tilt)
+        data.ctrl[:6] = self._arm.joints_of(scene.hand[:3] - [0.0, 0.0, scene.press_m], self._tilt)
         if scene.held:
             data.ctrl[6] = 0.002
         data.qpos[self._pin : self._pin + 7] = scene.pin
