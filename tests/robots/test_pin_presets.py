@@ -1,6 +1,7 @@
 """Presets of pin insertion: what differs from it, in the scene and in the arm."""
 
-import mujoco
+import importlib
+
 import numpy as np
 import pytest
 
@@ -8,6 +9,9 @@ from recipes import shipped
 from robots.drivers.mujoco import MujocoDriver, compile_scene
 from robots.station.tasks import load_task
 from robots.tasks.pin_insertion.scenes import GRASP_M
+
+# After the driver's module, which chooses how to render without a screen.
+mujoco = importlib.import_module("mujoco")
 
 PRESETS = ("pin_insertion_easy", "pin_insertion", "pin_insertion_hard")
 

@@ -7,7 +7,6 @@ arm, z up; metres, radians and newtons.
 
 import importlib
 import math
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from numpy.typing import NDArray
 from robots.station.tasks import task_tables
 from robots.tasks.pin_insertion.arm import Arm
 from robots.tasks.pin_insertion.scenes import GRASP_M, KNOB_M, PITCH_M, draw
+from robots.world.draws import Servos, light, mount_camera, uniform
+from robots.world.sensing import Delayed
 
 # MuJoCo ships no type information.
 mujoco: Any = importlib.import_module("mujoco")
@@ -35,10 +36,6 @@ _START: Array = np.array([0.0, 0.1, 0.095, 0.026])
 def hole_at(target: Array) -> Array:
     """Middle (3,) of a hole's rim by its column and row."""
     return np.array([(target[0] - 1.0) * PITCH_M, (target[1] - 1.0) * PITCH_M, 0.0])
-
-
-def _uniform(rng: np.random.Generator, bounds: Sequence[float]) -> float:
-    return float(rng.uniform(bounds[0], bounds[1]))
 
 
 class Simulation:
@@ -60,20 +57,15 @@ class Simulation:
         self._limits: dict[str, Any] = task["limits"]
         self._feeder: dict[str, Any] = task["fixtures"]["feeder"]
         rng = np.random.default_rng(station_seed)
-        self._gain = _uniform(rng, draws["servo_gain_station"])
-        self._latency_station_s = _uniform(rng, draws["latency_station_s"])
+        self._gain = uniform(rng, draws["servo_gain_station"])
+        self._latency_station_s = uniform(rng, draws["latency_station_s"])
         self._latency_s = self._latency_station_s
         self._tip_bias: Array = rng.normal(0.0, draws["tip_bias_station_sigma_m"], 3)
         for name in ("front", "side"):
-            camera = model.camera(name).id
-            model.cam_pos[camera] += rng.normal(0.0, draws["camera_position_station_sigma_m"], 3)
-            roll = draws["camera_roll_station_sigma_rad"] * float(rng.normal())
-            turned = np.empty(4)
-            about_view = np.array([math.cos(roll / 2.0), 0.0, 0.0, math.sin(roll / 2.0)])
-            mujoco.mju_mulQuat(turned, model.cam_quat[camera], about_view)
-            model.cam_quat[camera] = turned
-        left = _uniform(rng, draws["weight_left_station"])
-        model.body_gravcomp[:] *= 1.0 - left
+            away_m = draws["camera_position_station_sigma_m"]
+            roll = (0.0, 0.0, draws["camera_roll_station_sigma_rad"])
+            mount_camera(model, name, rng, away_m, roll)
+        model.body_gravcomp[:] *= 1.0 - uniform(rng, draws["weight_left_station"])
         self._hinges = slice(0, 6)
         self._arm = Arm()
         self._finger = int(model.joint("finger_a").qposadr[0])
@@ -85,13 +77,12 @@ class Simulation:
         hand_kg: float = model.body("hand").subtreemass[0]
         self._weight_n = np.array([0.0, 0.0, 9.81 * hand_kg])
         self._solid = np.flatnonzero(model.geom_contype == 1)
-        self._kp = model.actuator_gainprm[:6, 0].copy()
-        self._kv = -model.actuator_biasprm[:6, 2].copy()
+        self._servos = Servos(model, self._hinges)
         self._target = np.array([1.0, 1.0])
         self._hole_bias = np.zeros(3)
         self._force_bias = np.zeros(3)
         self._tilt = (0.0, 0.0)
-        self._history: deque[tuple[float, Array]] = deque(maxlen=8)
+        self._seen_tip = Delayed()
 
     def place(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:
         """Power-on: the open hand waits above the feeder, in whose nest a pin stands."""
@@ -99,7 +90,7 @@ class Simulation:
         mujoco.mj_resetData(model, data)
         self._pose(data, _START)
         self._present(data)
-        self._history.clear()
+        self._seen_tip.clear()
         mujoco.mj_forward(model, data)
 
     def home_action(self, model: MjModel, data: MjData) -> Array:
@@ -115,23 +106,20 @@ class Simulation:
         self._hole_bias = rng.normal(0.0, draws["hole_bias_episode_sigma_m"], 3) * (1.0, 1.0, 0.2)
         self._force_bias = rng.normal(0.0, draws["force_bias_episode_sigma_n"], 3)
         most = draws["tilt_episode_rad"]
-        self._tilt = (_uniform(rng, (-most, most)), _uniform(rng, (-most, most)))
-        friction = _uniform(rng, draws["friction_episode"])
+        self._tilt = (uniform(rng, (-most, most)), uniform(rng, (-most, most)))
+        friction = uniform(rng, draws["friction_episode"])
         model.geom_friction[self._solid, 0] = friction
         model.geom_friction[self._shaft, 0] = friction
-        gain = self._gain * _uniform(rng, draws["servo_gain_episode"])
-        model.actuator_gainprm[:6, 0] = self._kp * gain
-        model.actuator_biasprm[:6, 1] = -self._kp * gain
-        model.actuator_biasprm[:6, 2] = -self._kv * math.sqrt(gain)
-        self._latency_s = self._latency_station_s + _uniform(rng, draws["latency_episode_s"])
-        model.light_diffuse[:] = _uniform(rng, draws["lamp_episode"])
-        model.vis.headlight.ambient[:] = _uniform(rng, draws["ambient_episode"])
+        gain = self._gain * uniform(rng, draws["servo_gain_episode"])
+        self._servos.scale(model, gain)
+        self._latency_s = self._latency_station_s + uniform(rng, draws["latency_episode_s"])
+        light(model, rng, draws["lamp_episode"], draws["ambient_episode"])
 
     def reset_target(self, rng: np.random.Generator) -> Array:
         """Where the hand shall hover with the pin (3,), in metres."""
         reach = self._reset["lateral_m"]
         offset = rng.uniform((-reach, -reach), (reach, reach))
-        height = GRASP_M + _uniform(rng, self._reset["height_m"])
+        height = GRASP_M + uniform(rng, self._reset["height_m"])
         return hole_at(self._target) + np.array([*offset, height])
 
     def observe(self, model: MjModel, data: MjData, rng: np.random.Generator) -> Observation:
@@ -144,10 +132,7 @@ class Simulation:
             mujoco.mj_forward(model, data)
         draws = self._draws
         now = float(data.time)
-        if self._history and now < self._history[-1][0]:
-            self._history.clear()
-        self._history.append((now, data.xpos[self._pin_body].copy()))
-        tip = self._delayed(now - self._latency_s) + self._tip_bias
+        tip = self._seen_tip.see(now, data.xpos[self._pin_body], self._latency_s) + self._tip_bias
         hole = hole_at(self._target) + self._hole_bias
         hand = data.site_xpos[self._hand]
         return {
@@ -162,16 +147,6 @@ class Simulation:
             "target_hole": self._target.copy(),
             "time_s": np.array([now]),
         }
-
-    def _delayed(self, wanted_s: float) -> Array:
-        later_s, later = self._history[-1]
-        for earlier_s, earlier in reversed(self._history):
-            if earlier_s <= wanted_s:
-                span = later_s - earlier_s
-                part = (wanted_s - earlier_s) / span if span > 0.0 else 0.0
-                return earlier + part * (later - earlier)
-            later_s, later = earlier_s, earlier
-        return later
 
     def _force(self, data: MjData) -> Array:
         """Force on the hand from outside, hand frame, with the hand's own weight taken off."""
@@ -267,7 +242,7 @@ class Simulation:
         if scene.held:
             data.ctrl[6] = 0.002
         data.qpos[self._pin : self._pin + 7] = scene.pin
-        self._history.clear()
+        self._seen_tip.clear()
         mujoco.mj_step(model, data, nstep=100)
         mujoco.mj_forward(model, data)
 

@@ -18,6 +18,7 @@ from shapely import affinity
 from shapely.geometry import Point, Polygon
 
 from robots.station.tasks import task_tables
+from robots.world.draws import Servos, light, mount_camera, uniform
 
 # MuJoCo ships no type information.
 mujoco: Any = importlib.import_module("mujoco")
@@ -40,10 +41,6 @@ OUTLINE_M = (
     (0.020, -0.1057143), (0.020, 0.0142857), (0.080, 0.0142857), (0.080, 0.0542857),
 )  # fmt: skip
 _POLICY_PERIOD_S = 1.0 / 30.0
-
-
-def _uniform(rng: np.random.Generator, bounds: Sequence[float]) -> float:
-    return float(rng.uniform(bounds[0], bounds[1]))
 
 
 def wrap(angle_rad: float) -> float:
@@ -77,8 +74,8 @@ class Simulation:
         self._object_high: list[float] = limits["high"]
         rng = np.random.default_rng(station_seed)
         draws = self._draws
-        self._servo_gain = _uniform(rng, draws["servo_gain_station"])
-        self._latency_station_s = _uniform(rng, draws["latency_station_s"])
+        self._servo_gain = uniform(rng, draws["servo_gain_station"])
+        self._latency_station_s = uniform(rng, draws["latency_station_s"])
         self._latency_s: float = self._latency_station_s
         self._bias: Array = rng.normal(0.0, draws["pose_bias_station_sigma"])
         self._noise_sigma = np.asarray(draws["pose_noise_sigma"], dtype=np.float64)
@@ -86,14 +83,9 @@ class Simulation:
             int(model.joint(f"block_{axis}").qposadr[0]) for axis in ("x", "y", "yaw", "z")
         ]
         self._tool = [int(model.joint(f"tool_{axis}").qposadr[0]) for axis in ("x", "y")]
-        self._servo_kp = model.actuator_gainprm[:, 0].copy()
-        self._servo_kv = -model.actuator_biasprm[:, 2].copy()
-        camera = model.camera("top").id
-        model.cam_pos[camera] += rng.normal(0.0, draws["camera_position_station_sigma_m"], 3)
-        tilt = rng.normal(0.0, draws["camera_tilt_station_sigma_rad"], 3)
-        turned = np.empty(4)
-        mujoco.mju_mulQuat(turned, model.cam_quat[camera], np.array([1.0, *(tilt / 2.0)]))
-        model.cam_quat[camera] = turned / np.linalg.norm(turned)
+        self._servos = Servos(model, slice(None))
+        tilt = (draws["camera_tilt_station_sigma_rad"],) * 3
+        mount_camera(model, "top", rng, draws["camera_position_station_sigma_m"], tilt)
         self._goal = np.array(GOAL_POSE)
         self._history: deque[tuple[float, float, float, float]] = deque(maxlen=8)
         self._previous_tool = (math.nan, math.nan)
@@ -115,19 +107,16 @@ class Simulation:
         """Draws what changes from episode to episode; moves nothing."""
         del data
         draws = self._draws
-        table = _uniform(rng, draws["table_friction_episode"])
-        tool = _uniform(rng, draws["tool_friction_episode"])
+        table = uniform(rng, draws["table_friction_episode"])
+        tool = uniform(rng, draws["tool_friction_episode"])
         table_id = model.geom("table").id
         on_table = (model.pair_geom1 == table_id) | (model.pair_geom2 == table_id)
         model.pair_friction[on_table, :2] = table
         model.pair_friction[~on_table, :2] = tool
-        gain = self._servo_gain * _uniform(rng, draws["servo_gain_episode"])
-        model.actuator_gainprm[:, 0] = self._servo_kp * gain
-        model.actuator_biasprm[:, 1] = -self._servo_kp * gain
-        model.actuator_biasprm[:, 2] = -self._servo_kv * math.sqrt(gain)
-        self._latency_s = self._latency_station_s + _uniform(rng, draws["latency_episode_s"])
-        model.light_diffuse[:] = _uniform(rng, draws["lamp_episode"])
-        model.vis.headlight.ambient[:] = _uniform(rng, draws["ambient_episode"])
+        gain = self._servo_gain * uniform(rng, draws["servo_gain_episode"])
+        self._servos.scale(model, gain)
+        self._latency_s = self._latency_station_s + uniform(rng, draws["latency_episode_s"])
+        light(model, rng, draws["lamp_episode"], draws["ambient_episode"])
 
     def reset_target(self, rng: np.random.Generator) -> Array:
         """Pose the physical reset shall bring the block to: (x_m, y_m, yaw_rad)."""
