@@ -8,7 +8,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test test-all lint typecheck format bench clean
+.PHONY: help setup system demo test test-all mutants lint typecheck format bench clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,8 +30,12 @@ demo: setup ## four simulated stations improve a policy: in the control room, or
 test: setup ## the tests, under ten minutes
 	$(BIN)/python -m pytest -m "not long" $(ARGS)
 
-test-all: setup ## the tests with the long ones
+test-all: setup ## the tests with the long ones, then the mutants
 	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m tests.mutants
+
+mutants: setup ## each guard is taken out in turn, and a named test has to fail
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: setup ## ruff, and the contract between the floors
 	$(BIN)/ruff check .

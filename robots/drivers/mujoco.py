@@ -101,6 +101,8 @@ class MujocoDriver:
             raise DriverError(
                 f"{task.path('scene.xml')}: the timestep does not divide the control tick"
             )
+        self._servos = self._find_servos()
+        self._gains: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
         self.simulation = task.simulation(self.model, station_seed)
         self._apply = self.simulation.apply
         self._limit_broken = getattr(self.simulation, "fault", None)
@@ -163,6 +165,31 @@ class MujocoDriver:
             if broken:
                 return Fault(Condition.TASK_LIMIT, broken)
         return None
+
+    def deviation(self) -> float:
+        """Distance of the worst position servo from its command, as a share of its range."""
+        low, high = self.model.actuator_ctrlrange[self._servos].T
+        commanded = np.clip(self.data.ctrl[self._servos], low, high)
+        errors = np.abs(commanded - self.data.actuator_length[self._servos]) / (high - low)
+        return float(errors.max(initial=0.0))
+
+    def drives(self, *, on: bool) -> None:
+        """Let every drive push with its own gains, or with none."""
+        gain, bias = self.model.actuator_gainprm, self.model.actuator_biasprm
+        if on and self._gains is not None:
+            gain[:], bias[:] = self._gains
+            self._gains = None
+        elif not on and self._gains is None:
+            self._gains = gain.copy(), bias.copy()
+            gain[:] = bias[:] = 0.0
+
+    def _find_servos(self) -> NDArray[np.intp]:
+        # What is meant to be stopped by what it holds, a gripper, is in a group of its own.
+        model = self.model
+        servo = (model.actuator_gainprm[:, 0] != 0.0) & (
+            model.actuator_biasprm[:, 1] == -model.actuator_gainprm[:, 0]
+        )
+        return np.flatnonzero(servo & (model.actuator_group == 0))
 
     def camera(self) -> Images:
         return self._cameras.render(self.data)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from robots.drivers import robot_wire as w
 from robots.drivers.base import Capabilities, DriverError, Fault
 from robots.drivers.mujoco import MujocoDriver
+from robots.safety import health
 from robots.safety.table import Condition
 from robots.station.tasks import Images, Observation, Task
 
@@ -60,10 +61,12 @@ class RemoteDriver:
         self._path = str(path)
         self._lock = threading.Lock()
         self._fault: Fault | None = None
+        self._health = health.Health()
         self._target = np.zeros(0)
         deadline_s = time.monotonic() + connect_s
         self._link = self._connect(deadline_s)
         self._control = self._connect(deadline_s)
+        self._unanswered = False
         self._setpoint = list(self._measured(w.GetState()).setpoint)
 
     # --- the control thread's side ----------------------------------------------------------
@@ -75,9 +78,15 @@ class RemoteDriver:
             DriverError: The robot does not answer in time.
         """
         try:
+            if self._unanswered:
+                # An answer that comes late must not be taken for that to a later set-point.
+                self._control.close()
+                self._control = w.connect(self._path, CONTROL_ANSWER_S)
+                self._unanswered = False
             self._control.send(w.SetPoint(tuple(setpoint)), CONTROL_ANSWER_S)
             answer = self._control.receive_answer(CONTROL_ANSWER_S)
         except w.Disconnected as error:
+            self._unanswered = True
             raise DriverError(f"the robot is silent: {error}") from error
         assert isinstance(answer, w.Measured), answer
         self._take(answer)
@@ -87,13 +96,29 @@ class RemoteDriver:
     def report(self, fault: Fault) -> None:
         """Take note of a fault that was seen outside the robot: a late tick, a silent bus."""
         with self._lock:
-            self._fault = self._fault or fault
+            # SAFETY: a broken task limit, which a reset may begin with, hides nothing graver.
+            if self.sound() or fault.condition is Condition.EMERGENCY_STOP:
+                self._fault = fault
+
+    def sound(self) -> bool:
+        """Whether the machine is well; a broken task limit is no fault of it."""
+        fault = self._fault
+        return fault is None or fault.condition is Condition.TASK_LIMIT
+
+    def begin(self) -> None:
+        """A phase begins: a task limit that was broken in the one before is not held against it."""
+        with self._lock:
+            if self.sound():
+                self._fault = None
 
     def _take(self, measured: w.Measured) -> None:
         if measured.stopped:
             self.report(Fault(Condition.EMERGENCY_STOP, "the robot's stop is latched"))
         elif measured.condition:
             self.report(Fault(Condition(measured.condition), measured.detail))
+        ill = self._health.condition(measured.motor_c, measured.deviation, time.monotonic())
+        if ill is not None:
+            self.report(Fault(*ill))
 
     # --- the driver -------------------------------------------------------------------------
 
@@ -124,7 +149,11 @@ class RemoteDriver:
         return self._fault
 
     def camera(self) -> Images:
-        return self._ask(w.Look(), w.Seen).images
+        seen = self._ask(w.Look(), w.Seen)
+        old = health.picture(seen.age_s)
+        if old is not None:
+            self.report(Fault(*old))
+        return seen.images
 
     def retracted(self, observation: Observation) -> bool:
         return bool(self._hooks.retracted(observation))
@@ -156,6 +185,7 @@ class RemoteDriver:
 
     def restore(self) -> None:
         self._setpoint = list(self._measured(w.Restore()).setpoint)
+        self._health = health.Health()
         self._fault = None
 
     def close(self) -> None:

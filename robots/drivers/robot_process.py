@@ -23,9 +23,11 @@ from typing import Any, assert_never
 
 import msgspec
 
+from robots.drivers import drill
 from robots.drivers import robot_wire as w
 from robots.drivers.base import DriverError
 from robots.drivers.mujoco import Cameras, MujocoDriver
+from robots.safety.health import FOLLOWING_LIMIT
 from robots.safety.table import FIRMWARE_TIMEOUT_S
 from robots.station.config import ConfigError, load_config, station_folder
 from robots.station.latch import Latch
@@ -50,7 +52,13 @@ class Firmware:
         self._latch = latch
         self._last_s = float("-inf")
         self.holding = True
-        self.stopped = latch.read() is not None
+        self._pressed = False
+        self._latched = latch.read() is not None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the emergency stop is in force."""
+        return self._pressed or self._latched
 
     def admit(self, now_s: float) -> bool:
         """Whether a set-point that comes now is followed."""
@@ -64,12 +72,16 @@ class Firmware:
         if now_s - self._last_s > FIRMWARE_TIMEOUT_S:
             self.holding = True
         if look:
-            self.stopped = self._latch.read() is not None
+            # SAFETY: asked before the file is read, so that a press in between is not undone.
+            pressed = self._pressed
+            self._latched = self._latch.read() is not None
+            if pressed and not self._latched:
+                self._pressed = False
 
     def stop(self, reason: str) -> None:
         """The emergency stop: latched until a person takes the file away."""
-        self.stopped = True
         self._latch.set(reason)
+        self._pressed = True
 
 
 class Photographer:
@@ -83,6 +95,8 @@ class Photographer:
         self._scene: MjData = mujoco.MjData(driver.model)
         self._asked = threading.Semaphore(0)
         self._answer: Callable[[w.Seen], None] | None = None
+        self._taken_s = 0.0
+        self.frozen = False
         self._thread = threading.Thread(target=self._work, name="camera", daemon=True)
         self._thread.start()
 
@@ -90,7 +104,9 @@ class Photographer:
         """Copy the world as it is now and render it soon; one picture at a time."""
         if self._answer is not None:
             return
-        self._copy(self._scene, self._driver.model, self._driver.data)
+        if not (self.frozen and self._taken_s):
+            self._copy(self._scene, self._driver.model, self._driver.data)
+            self._taken_s = time.monotonic()
         self._answer = answer
         self._asked.release()
 
@@ -100,7 +116,8 @@ class Photographer:
             self._asked.acquire()
             answer = self._answer
             assert answer is not None
-            seen = w.Seen(cameras.render(self._scene))
+            images = cameras.render(self._scene)
+            seen = w.Seen(images, time.monotonic() - self._taken_s)
             self._answer = None
             with contextlib.suppress(w.Disconnected):
                 answer(seen)
@@ -112,15 +129,17 @@ class Robot:
     Args:
         task: Its task.
         station_seed: What differs between simulated robots.
-        latch: The emergency stop's file.
+        folder: The station's: the emergency stop's latch, and a drill, if any.
         listener: A listening Unix socket.
     """
 
     def __init__(
-        self, task: Task, station_seed: int, latch: Latch, listener: socket.socket
+        self, task: Task, station_seed: int, folder: Path, listener: socket.socket
     ) -> None:
         self.driver = MujocoDriver(task, station_seed)
-        self.firmware = Firmware(latch)
+        self.firmware = Firmware(Latch(folder / "estop"))
+        self._drill_path = folder / "drill.toml"
+        self._drill = drill.WELL
         self._tick_s = task.spec.tick_s
         self._photographer = Photographer(self.driver, task) if task.spec.cameras else None
         self._listener = listener
@@ -146,8 +165,18 @@ class Robot:
     def tick(self, now_s: float) -> None:
         """One control tick of the world."""
         self.ticks += 1
-        self.firmware.tick(now_s, look=self.ticks % _LATCH_TICKS == 0)
+        look = self.ticks % _LATCH_TICKS == 0
+        self.firmware.tick(now_s, look=look)
+        if look:
+            self._practise(drill.read(self._drill_path))
         self.driver.advance(1)
+
+    def _practise(self, wanted: drill.Drill) -> None:
+        """Have what is wrong with the robot go wrong."""
+        self._drill = wanted
+        self.driver.drives(on=not wanted.drives_dead)
+        if self._photographer is not None:
+            self._photographer.frozen = wanted.camera_frozen
 
     def serve(self, until_s: float) -> None:
         """Answer what comes until the next tick is due."""
@@ -195,7 +224,7 @@ class Robot:
                 return w.Sensed(driver.observe())
             case w.Look():
                 if self._photographer is None:
-                    return w.Seen({})
+                    return w.Seen({}, 0.0)
                 self._photographer.photograph(lambda seen: link.send(seen, SEND_TIMEOUT_S))
                 return None
             case w.StartEpisode(seed=seed):
@@ -209,7 +238,8 @@ class Robot:
                 self.firmware.stop(reason)
                 return self.measured()
             case w.Restore():
-                if driver.fault() is not None:
+                # A person puts a simulated arm back that fell or got stuck, as after power-on.
+                if driver.fault() is not None or driver.deviation() > FOLLOWING_LIMIT:
                     driver.restore()
                 return self.measured()
         assert_never(ask)
@@ -226,6 +256,8 @@ class Robot:
             stopped=self.firmware.stopped,
             ticks=self.ticks,
             late_s=late_s,
+            motor_c=self._drill.motor_c,
+            deviation=self.driver.deviation(),
         )
 
 
@@ -266,7 +298,7 @@ def main(argv: list[str] | None = None) -> int:
         config = load_config(folder / "station.toml")
         task = load_task(config.task)
         listener = listen(socket_path(options.home, options.name, "rob"))
-        robot = Robot(task, config.station_seed, Latch(folder / "estop"), listener)
+        robot = Robot(task, config.station_seed, folder, listener)
     except (ConfigError, TaskError, DriverError, EndpointError) as error:
         sys.stderr.write(f"robot {options.name}: {error}\n")
         return 1

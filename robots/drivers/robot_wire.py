@@ -78,6 +78,8 @@ class Measured(Message, frozen=True):
         stopped: Its emergency stop is latched; set-points are ignored.
         ticks: Control ticks since power-on.
         late_s: The physics' largest lateness since the last answer.
+        motor_c: Temperature of the hottest motor.
+        deviation: Distance of the worst drive from its command, as a share of its range.
     """
 
     setpoint: tuple[float, ...]
@@ -87,6 +89,8 @@ class Measured(Message, frozen=True):
     stopped: bool
     ticks: int
     late_s: float
+    motor_c: float
+    deviation: float
 
 
 class Sensed(Message, frozen=True):
@@ -96,9 +100,10 @@ class Sensed(Message, frozen=True):
 
 
 class Seen(Message, frozen=True):
-    """Camera images, and depth, by name."""
+    """Camera images, and depth, by name, and how long ago the cameras took them."""
 
     images: dict[str, NDArray[Any]]
+    age_s: float
 
 
 class Target(Message, frozen=True):

@@ -81,8 +81,10 @@ class Authority:
     def stop(self, condition: Condition, detail: str, *, by_agent: bool = False) -> None:
         """Latch a hold or a stop; people's outrank an agent's, an emergency stop outranks all."""
         with self._changed:
-            weaker = self._stop is None or (self._stop[2] and not by_agent)
-            if weaker or condition is Condition.EMERGENCY_STOP:
+            outranked = self._stop is None or (self._stop[2] and not by_agent)
+            if self.stopped is Condition.EMERGENCY_STOP:
+                outranked = False
+            if outranked or condition is Condition.EMERGENCY_STOP:
                 self._stop = (condition, detail, by_agent)
             self._changed.notify_all()
 

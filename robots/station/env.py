@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from robots.drivers.base import Driver
+from robots.drivers.base import Driver, Fault
 from robots.safety.limits import validated
 from robots.safety.table import RAMP_DOWN_S, Condition
 from robots.station.authority import Authority, MotionStopped
@@ -118,8 +118,7 @@ class StationEnv:
         if fault is not None:
             if fault.condition is Condition.TASK_LIMIT:
                 return self._failed(fault.condition, fault.detail)
-            decision = self._authority.judge(fault.condition, during_policy=True)
-            raise MotionStopped(decision, fault.detail)
+            raise self._stopped(fault)
         observation = self.observation = self.motion.observe()
         self.history.append(observation)
         if self.judge.look(observation, self.motion.time_s):
@@ -136,6 +135,10 @@ class StationEnv:
         found = (self.resetter.child, self._verifier)
         return [child for child in found if child is not None]
 
+    def _stopped(self, fault: Fault) -> MotionStopped:
+        decision = self._authority.judge(fault.condition, during_policy=True)
+        return MotionStopped(decision, fault.detail)
+
     def close(self) -> None:
         """End the reset's and the verifier's children."""
         self.resetter.close()
@@ -151,6 +154,10 @@ class StationEnv:
         return self.observation, 0.0, not truncated, truncated, info
 
     def _ask(self, images: Images, observation: Observation) -> Sight:
+        fault = self.driver.fault()
+        if fault is not None and fault.condition is Condition.CAMERA_STALE:
+            # SAFETY: a picture of what was is no evidence of what is.
+            raise self._stopped(fault)
         try:
             if self._verifier is None:
                 self._verifier = self._children.verify()

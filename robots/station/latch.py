@@ -69,9 +69,11 @@ class Standing:
         match event:
             case StationHeld():
                 agent = event.by.startswith(f"{Role.AGENT.value}:")
-                self.held(Condition.HOLD, event.reason, by_agent=agent)
-                # The robot stopped itself: whoever releases it says what it was.
-                self.needs_cause = event.by == "station"
+                if not agent or self.condition is None or self.by_agent:
+                    self.held(Condition.HOLD, event.reason, by_agent=agent)
+                # The robot stopped itself: whoever releases it says what it was, whatever else
+                # has held it since.
+                self.needs_cause |= event.by == "station"
             case StationQuarantined():
                 self.held(Condition.HOLD, event.reason, by_agent=False)
                 self.quarantined = True

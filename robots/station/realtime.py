@@ -34,7 +34,7 @@ class ControlLoop:
     Args:
         spec: Rates and limits.
         setpoint: Where the robot is commanded to be.
-        may_move: Whether hold, stop and grant let the robot move now.
+        may_move: Whether hold, stop, grant and the machine's own state let it move now.
         send: Sends a set-point to the robot; raises `DriverError` when it is silent.
         fault: Told of what is wrong with machine or robot.
     """
@@ -136,8 +136,13 @@ class Realtime:
         self._driver = driver
         self._spec = spec
         self._report = report
+        # SAFETY: a fault of the machine stops it within a tick, not at the next policy step.
         self.loop = ControlLoop(
-            spec, driver.setpoint(), authority.may_move, driver.exchange, driver.report
+            spec,
+            driver.setpoint(),
+            lambda: authority.may_move() and driver.sound(),
+            driver.exchange,
+            driver.report,
         )
         self._begun_s = time.monotonic()
         self._next_step_s = self._begun_s
@@ -153,6 +158,7 @@ class Realtime:
         return time.monotonic() - self._begun_s
 
     def begin(self) -> None:
+        self._driver.begin()
         self.loop.hold()
         self.loop.lost()
         self.loop.stale()

@@ -29,6 +29,14 @@ log = logging.getLogger(__name__)
 PULSE_S = 0.1
 
 
+def answer_cap_s(config: StationConfig, period_s: float) -> float:
+    """Wall seconds after which a worker that has not answered is killed."""
+    if config.clock is ClockKind.LOCKSTEP:
+        return config.call_timeout_s
+    # An action later than this has failed its episode already.
+    return min(config.call_timeout_s, (LOST_PERIODS + 3) * period_s)
+
+
 def make_rig(
     task: Task, config: StationConfig, folder: Path, robot: Path, authority: Authority
 ) -> Rig:
@@ -46,20 +54,15 @@ def make_rig(
     """
     published = config.manifest()
     manifest_sha256 = published.manifest_sha256 if published is not None else ""
-    realtime = config.clock is ClockKind.REALTIME
-    timeout_s = config.call_timeout_s
-    if realtime:
-        # An action later than this has failed its episode already.
-        timeout_s = min(timeout_s, (LOST_PERIODS + 3) * task.spec.period_s)
     children = SandboxedChildren(
         task,
         folder / "work",
         sandboxed=config.sandbox != "off",
         memory_bytes=config.policy_memory_bytes,
-        timeout_s=timeout_s,
+        timeout_s=answer_cap_s(config, task.spec.period_s),
     )
     seeds = SealedSeeds(load_secret(folder / "secret"), folder / "counter")
-    if realtime:
+    if config.clock is ClockKind.REALTIME:
         from robots.drivers.remote import RemoteDriver
         from robots.station.realtime import Realtime
 

@@ -181,6 +181,17 @@ def test_random_actions_never_leave_position_step_and_velocity_limits():
             assert moved <= 0.5 * TICK_S * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_an_action_beyond_a_limit_ends_at_it(sign):
+    limiter = Limiter(LIMITS, TICK_S, [sign * 0.29, 0.0])
+
+    assert limiter.accept([sign * 9.0, 0.0])
+    assert limiter.target == [sign * 0.3, 0.0]
+    limiter.relocate([0.0, 0.0])
+    assert limiter.accept([sign * 0.25, 0.0])
+    assert limiter.target == [sign * 0.1, 0.0]
+
+
 def test_the_set_point_takes_the_straight_way():
     limiter = Limiter(LIMITS, TICK_S, [0.0, 0.0])
     limiter.accept([0.08, 0.04])

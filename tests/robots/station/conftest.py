@@ -6,19 +6,24 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from robots.drivers import robot_wire as w
 from robots.drivers.mujoco import MujocoDriver
+from robots.drivers.remote import RemoteDriver
+from robots.drivers.robot_process import Robot, listen
 from robots.station import archive
 from robots.station.authority import Authority
 from robots.station.rollout import BatchPlan, Rig
 from robots.station.tasks import read_task
 from robots.wire import commands as c
 from robots.wire.clock import SystemClock
+from robots.wire.endpoints import socket_path
 from robots.wire.keys import provision
 from robots.wire.records import Mode, MotionGrant, Purpose, RecipeArchive, Role
 from robots.wire.signing import SigningKey
@@ -216,3 +221,72 @@ async def station(tmp_path: Path) -> AsyncIterator[StationProcess]:
         yield process
     finally:
         process.close()
+
+
+@pytest.fixture
+def robot_of() -> Iterator[Callable[[StationProcess], subprocess.Popen]]:
+    """Starts the simulated robot of a station, as a process."""
+    with contextlib.ExitStack() as stack:
+
+        def start(station: StationProcess) -> subprocess.Popen:
+            command = [sys.executable, "-m", "robots.drivers.robot_process"]
+            with (station.home / "robot.log").open("ab") as log:
+                process = subprocess.Popen(
+                    [*command, "--home", station.home, "--name", "s1"], stdout=log, stderr=log
+                )
+            stack.callback(process.wait, 10)
+            stack.callback(process.kill)
+            return process
+
+        yield start
+
+
+@pytest.fixture
+def robot(station, robot_of):
+    """The simulated robot of `station`."""
+    station.configure(clock='"realtime"')
+    return robot_of(station)
+
+
+async def measured(station) -> w.Measured:
+    """How the robot says it stands."""
+    path = str(socket_path(station.home, "s1", "rob"))
+
+    def ask() -> w.Measured:
+        link = w.connect(path, 5.0)
+        try:
+            link.send(w.GetState(), 5.0)
+            return link.receive_answer(5.0)
+        finally:
+            link.close()
+
+    return await asyncio.to_thread(ask)
+
+
+async def until(condition, timeout_s=20.0):
+    async with asyncio.timeout(timeout_s):
+        while True:
+            try:
+                if await condition():
+                    return
+            except w.Disconnected:
+                pass
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def simulated(tmp_path):
+    """A robot that runs, and a driver connected to it."""
+    task = read_task(REACH)
+    listener = listen(tmp_path / "rob")
+    robot = Robot(task, 1, tmp_path, listener)
+    robot.thread = threading.Thread(target=robot.run)
+    robot.thread.start()
+    driver = RemoteDriver(task, 1, tmp_path / "rob", lambda: False, 20.0)
+    yield robot, driver
+    driver.close()
+    robot.end()
+    robot.thread.join(10)
+    for key in list(robot._selector.get_map().values()):
+        (key.data or key.fileobj).close()
+    robot._selector.close()

@@ -1,11 +1,8 @@
 """Real time: the control loop on a time of the test's own, and the robot as a real process."""
 
-import asyncio
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -18,11 +15,10 @@ from robots.station.latch import Latch
 from robots.station.realtime import ControlLoop
 from robots.station.tasks import read_task
 from robots.wire import commands as c
-from robots.wire.endpoints import socket_path
 from robots.wire.events import BatchFinished, EpisodeFinished, EpisodeStarted, StationHeld
 from robots.wire.records import Outcome
 from robots.wire.station_replies import Done
-from tests.robots.station.conftest import recipe
+from tests.robots.station.conftest import measured, recipe, until
 from tests.robots.station.scripted import REACH
 from tests.robots.station.test_daemon import is_
 
@@ -167,6 +163,23 @@ def test_the_robots_stop_is_latched_until_its_file_is_taken_away(tmp_path):
     assert firmware.admit(0.2)
 
 
+def test_a_press_while_the_latch_is_read_is_not_undone(tmp_path):
+    class Reading(Latch):
+        def read(self):
+            found = super().read()
+            # The button's signal arrives between the look at the file and what is made of it.
+            if asked:
+                asked.pop()()
+            return found
+
+    asked = []
+    firmware = Firmware(Reading(tmp_path / "estop"))
+    asked.append(lambda: firmware.stop("button"))
+    firmware.tick(0.1, look=True)
+
+    assert firmware.stopped
+
+
 def test_a_second_robot_on_the_same_socket_leaves(tmp_path):
     first = listen(tmp_path / "r")
     with pytest.raises(DriverError, match="another robot"):
@@ -181,7 +194,7 @@ def test_arrays_travel_between_station_and_robot():
 
     ours, theirs = (w.Link(end) for end in socket.socketpair())
     image = np.arange(480 * 640 * 3, dtype=np.uint8).reshape(480, 640, 3)
-    sender = threading.Thread(target=ours.send, args=(w.Seen({"top": image}), 5.0))
+    sender = threading.Thread(target=ours.send, args=(w.Seen({"top": image}, 0.0), 5.0))
     sender.start()
     seen = theirs.receive_answer(5.0)
     sender.join()
@@ -196,57 +209,6 @@ def test_arrays_travel_between_station_and_robot():
 
 
 # --- processes -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def robot(station):
-    """The simulated robot of `station`, as a process."""
-    station.configure(clock='"realtime"')
-    log = (station.home / "robot.log").open("ab")
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "robots.drivers.robot_process",
-            "--home",
-            station.home,
-            "--name",
-            "s1",
-        ],
-        stdout=log,
-        stderr=log,
-    )
-    log.close()
-    yield process
-    if process.poll() is None:
-        process.kill()
-    process.wait(10)
-
-
-async def measured(station) -> w.Measured:
-    """How the robot says it stands."""
-    path = str(socket_path(station.home, "s1", "rob"))
-
-    def ask() -> w.Measured:
-        link = w.connect(path, 5.0)
-        try:
-            link.send(w.GetState(), 5.0)
-            return link.receive_answer(5.0)
-        finally:
-            link.close()
-
-    return await asyncio.to_thread(ask)
-
-
-async def until(condition, timeout_s=20.0):
-    async with asyncio.timeout(timeout_s):
-        while True:
-            try:
-                if await condition():
-                    return
-            except w.Disconnected:
-                pass
-            await asyncio.sleep(0.02)
 
 
 async def test_a_batch_runs_in_real_time(station, robot):

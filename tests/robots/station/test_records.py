@@ -329,6 +329,28 @@ def test_a_hold_and_a_quarantine_outlive_a_restart():
     assert standing.serial == 7
 
 
+def test_an_agents_hold_takes_nothing_from_a_persons():
+    standing = Standing()
+    standing.apply(StationHeld(reason="stop", by="operator:ann", latched=False))
+    standing.apply(StationHeld(reason="me too", by="agent:a1", latched=False))
+
+    assert (standing.detail, standing.by_agent) == ("stop", False)
+    standing.apply(StationReleased(cause="", by="operator:ann"))
+    standing.apply(StationHeld(reason="look", by="agent:a1", latched=False))
+    standing.apply(StationHeld(reason="stop", by="operator:ann", latched=False))
+    assert (standing.detail, standing.by_agent) == ("stop", False)
+
+
+def test_the_cause_of_a_protective_stop_is_asked_for_whatever_held_the_station_since():
+    standing = Standing()
+    standing.apply(StationHeld(reason="overheated", by="station", latched=True))
+    standing.apply(StationHeld(reason="look", by="viewer:v", latched=False))
+
+    assert standing.needs_cause
+    standing.apply(StationReleased(cause="dust", by="operator:ann"))
+    assert not standing.needs_cause
+
+
 def test_the_stops_latch_is_a_file(tmp_path):
     latch = Latch(tmp_path / "estop")
     assert latch.read() is None
