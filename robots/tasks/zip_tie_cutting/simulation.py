@@ -40,6 +40,9 @@ _START_TOOL: Array = np.array([-0.06 + GRIP_M, -0.06, 0.0051, 0.0])
 class Simulation:
     """Randomisation, sensing, acting and auditing of one simulated station."""
 
+    FOLDER = Path(__file__).parent
+    """Whose `task.toml` holds the figures; a variant's is its own."""
+
     def __init__(self, model: MjModel, station_seed: int) -> None:
         """Makes the station's own draw, which stays fixed for its life, and applies it to `model`.
 
@@ -47,7 +50,7 @@ class Simulation:
             model: the compiled `scene.xml`; changed in place.
             station_seed: names the unit; equal seeds give equal stations.
         """
-        task = task_tables(Path(__file__).parent)
+        task = task_tables(self.FOLDER)
         draws = self._draws = task["randomisation"]
         self._reset: dict[str, Any] = task["reset"]
         self._success: dict[str, float] = task["success"]
