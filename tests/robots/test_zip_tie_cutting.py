@@ -13,6 +13,7 @@ import pytest
 os.environ.setdefault("MUJOCO_GL", "egl")
 mujoco = pytest.importorskip("mujoco", reason="the `sim` extra is not installed")
 
+from recipes import shipped  # noqa: E402
 from robots.drivers.mujoco import MujocoDriver  # noqa: E402
 from robots.safety.limits import Limiter  # noqa: E402
 from robots.skills import segment  # noqa: E402
@@ -328,6 +329,20 @@ def test_knobs_lie_inside_their_ranges(name):
     knobs = tomllib.loads((RECIPES / name / "recipe.toml").read_text())["knobs"]
     for table in knobs.values():
         assert table["low"] <= table["value"] <= table["high"]
+
+
+def test_a_hard_tie_is_tougher_and_its_joint_is_known_worse_than_an_easy_ones():
+    found = []
+    for preset in ("zip_tie_cutting_easy", "zip_tie_cutting", "zip_tie_cutting_hard"):
+        driver = MujocoDriver(load_task(preset), 1)
+        drawn = []
+        for seed in range(60):
+            driver.start_episode(seed)
+            world = driver.simulation
+            drawn.append((world._strength_n, float(np.linalg.norm(world._joint_bias))))
+        found.append(np.mean(drawn, axis=0))
+        assert {"policy.py", "recipe.toml"} <= shipped.pack(preset, "baseline").files.keys()
+    assert (np.diff(found, axis=0) > 0.0).all()
 
 
 def test_the_reference_cuts_what_the_reset_presents():
