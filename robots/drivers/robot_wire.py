@@ -100,9 +100,9 @@ class Sensed(Message, frozen=True):
 
 
 class Seen(Message, frozen=True):
-    """Camera images by name, and how long ago the cameras took them."""
+    """Camera images, and depth, by name, and how long ago the cameras took them."""
 
-    images: dict[str, NDArray[np.uint8]]
+    images: dict[str, NDArray[Any]]
     age_s: float
 
 

@@ -1,0 +1,1 @@
+"""Zip-tie cutting, easy: softer ties, hung more alike, and better estimates."""

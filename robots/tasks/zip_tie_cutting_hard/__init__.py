@@ -1,0 +1,1 @@
+"""Zip-tie cutting, hard: tougher ties, hung askew, and worse estimates."""
