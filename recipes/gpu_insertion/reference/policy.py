@@ -6,6 +6,7 @@ yet down, rocking. Lengths in metres, angles in radians, forces in newtons.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -15,9 +16,12 @@ from robots.skills import Arm, Hand, Robot, ScriptedPolicy
 GRASP = 0.0768
 """From the tongue's lower edge up to the hand."""
 GRIP = 0.004
-LOOK_FRAMES = 15
-LEAD_IN = 0.0095
-"""Height of the tongue above the floor below which the walls guide it."""
+RIM = 0.011
+"""Height of the slot's rim above its floor; the lead-in takes the upper 2 mm."""
+LOOK_FRAMES = 12
+MOST_TURN = 0.02
+TURNS = (0.015, -0.015, 0.0)
+"""Yaw to try next when a search along the rim has found nothing."""
 
 
 class Policy(ScriptedPolicy):
@@ -27,18 +31,30 @@ class Policy(ScriptedPolicy):
         action = [*observation["hand_position_m"], observation["hand_angles_rad"][0], 0.0, GRIP]
         self.robot = Robot(observation, action)
         self.hand = Hand(self.robot, Arm(gap=5, yaw=3))
+        self.off, self.turn, turns = np.zeros(2), 0.0, itertools.cycle(TURNS)
         yield from self.hand.hold(8)
         yield from self.hand.tare()
-        yield from self.level()
-        x, y, yaw = yield from self.look()
         while True:
-            yield from self.hand.move((x, y, GRASP + 0.016), 0.1, yaw_rad=yaw)
+            yield from self.level()
+            x, y, yaw = yield from self.look()
+            at, yaw = np.array([x, y]) + self.off, yaw + self.turn
+            yield from self.hand.move((*at, GRASP + 0.015), 0.15, yaw_rad=yaw)
             yield from self.hand.settle()
-            if (yield from self.enter(x, y, yaw)):
-                yield from self.press()
-                while self.down():
-                    yield from self.hand.hold(1)
-            x, y, yaw = self.again(x, y, yaw)
+            if (yield from self.enter(at, yaw)):
+                self.off += self.hand.place_m[:2] - at
+                for rock in (0.0, 1.0, -1.0) * 3:
+                    yield from self.press(rock)
+                    while self.down():
+                        yield from self.hand.hold(1)
+                    if self.height() > 0.003:
+                        # Wedged between the walls: they have turned the wrist the right way.
+                        turn = self.turn + self.knobs["comply"] * self.twist()
+                        self.turn = min(MOST_TURN, max(-MOST_TURN, turn))
+                        break
+            else:
+                self.turn = next(turns)
+            x, y, _ = self.hand.place_m
+            yield from self.hand.move((x, y, GRASP + 0.025), 0.08)
 
     # What the policy believes -------------------------------------------------------------------
 
@@ -47,8 +63,11 @@ class Policy(ScriptedPolicy):
         return float(self.hand.place_m[2]) - GRASP
 
     def down(self):
-        latch = float(self.robot.seen["latch_open_rad"][0])
-        return self.height() < 0.0006 and latch < 0.08
+        return self.height() < 0.0008 and float(self.robot.seen["latch_open_rad"][0]) < 0.08
+
+    def twist(self):
+        """How far the walls have turned the hand from where it is aimed."""
+        return float(self.robot.seen["hand_angles_rad"][0] - self.robot.command[3])
 
     def level(self):
         """Take the card's seen pitch off, whatever the hand's own zero is."""
@@ -66,48 +85,42 @@ class Policy(ScriptedPolicy):
 
         return (yield from self.robot.average(wanted, LOOK_FRAMES))
 
-    def again(self, x, y, yaw):
-        """Where to try next: where the hand now is."""
-        return float(self.hand.place_m[0]), float(self.hand.place_m[1]), yaw
-
     # Moves --------------------------------------------------------------------------------------
 
-    def enter(self, x, y, yaw):
+    def enter(self, at, yaw):
         """Into the lead-in, with a search where the card stands on the rim; whether it is in."""
         touch, speed = self.knobs["touch_force"], self.knobs["touch_speed"]
         yield from self.hand.descend(touch, GRASP + 0.0075, speed)
-        if self.height() < LEAD_IN:
+        yield from self.hand.hold(2)
+        if self.height() < RIM - self.knobs["sunk"]:
             return True
         along = np.array([math.cos(yaw), math.sin(yaw)])
         across = np.array([-along[1], along[0]])
-        rim = self.height()
         self.robot.command[2] = self.hand.place_m[2] - self.knobs["search_press"]
         for right, ahead in self.path():
-            to = np.array([x, y]) + right * across + ahead * along
+            to = at + right * across + ahead * along
             yield from self.hand.move((*to, self.robot.command[2]), self.knobs["search_speed"])
-            if self.height() < rim - 0.0012:
+            if self.height() < RIM - self.knobs["sunk"]:
                 self.robot.command[:2] = self.hand.place_m[:2]
                 return True
         return False
 
     def path(self):
         """Places to feel for the slot at, nearest first: across it, for several places along it."""
-        step, reach = self.knobs["search_step"], self.knobs["search_reach"]
-        count = round(reach / step)
+        step = self.knobs["search_step"]
+        count = round(self.knobs["search_reach"] / step)
         line = sorted((k * step for k in range(-count, count + 1)), key=abs)
-        return [(right, ahead) for ahead in (0.0, 0.002, -0.002) for right in line]
+        return [(right, ahead) for ahead in (0.0, 0.0025, -0.0025) for right in line]
 
-    def press(self):
-        """Down until the floor is felt; then rock what is not down yet, and ease off."""
-        for rock in (0.0, 1.0, -1.0, 0.0):
-            level = float(self.robot.command[4])
-            self.robot.command[4] = level + rock * self.knobs["rock"]
-            yield from self.hand.descend(
-                self.knobs["press_force"], GRASP - 0.010, self.knobs["press_speed"]
-            )
-            yield from self.hand.hold(4)
-            self.robot.command[4] = level
-            self.robot.command[2] = self.hand.place_m[2] - self.knobs["keep"]
-            yield from self.hand.hold(6)
-            if self.down():
-                return
+    def press(self, rock):
+        """Down until the floor is felt, one end ahead of the other if asked, and ease off."""
+        self.robot.command[4] += rock * self.knobs["rock"]
+        yield from self.hand.descend(
+            self.knobs["press_force"], GRASP - 0.010, self.knobs["press_speed"]
+        )
+        yield from self.hand.hold(3)
+        self.robot.command[4] -= rock * self.knobs["rock"]
+        if self.height() > 0.003:
+            return
+        self.robot.command[2] = self.hand.place_m[2] - self.knobs["keep"]
+        yield from self.hand.hold(6)

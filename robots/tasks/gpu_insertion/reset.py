@@ -79,7 +79,7 @@ class Reset(ScriptedReset):
     def _in_slot(self) -> bool:
         x, y, _ = self.hand.robot.seen["slot_pose"]
         away = math.hypot(self._card()[0] - x, self._card()[1] - y)
-        return float(self._card()[2]) < _IN_SLOT_M and away < 0.012
+        return float(self._card()[2]) < _IN_SLOT_M and away < 0.008
 
     def _slot(self) -> Script[Array]:
         """The slot's pose (3,), once the stage lies still."""

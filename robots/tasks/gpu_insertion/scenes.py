@@ -1,6 +1,6 @@
 """Scenes of GPU insertion on which the verifier is scored: successes, near misses, anything else.
 
-A near miss keeps 0.4 mm and 3 mrad from the criterion: between, the camera's pixels (0.33 mm) decide.
+A near miss keeps 0.5 mm and 3 mrad from the criterion: between, the camera's pixels (0.33 mm) decide.
 """
 
 import math
@@ -20,7 +20,7 @@ END_M = 0.0445
 OPEN_RAD = 0.45
 _AJAR_RAD = 0.21
 """The latch on the hook of a card that is not yet down."""
-NEAR_MISSES = ("one_end_up", "latch_open", "high", "pressed", "beside", "on_top")
+NEAR_MISSES = ("one_end_up", "tilted", "latch_open", "high", "pressed", "beside", "on_top")
 
 
 class Scene(NamedTuple):
@@ -56,25 +56,29 @@ def draw(rng: np.random.Generator, kind: str) -> Scene:
     if name == "one_end_up":
         up, side = float(rng.uniform(0.0010, 0.0040)), float(rng.choice((-1.0, 1.0)))
         # A positive pitch lets the latch's end down.
-        card = _down(rng) + (0.0, 0.0, 0.5 * up, 0.0, -side * up / (2.0 * END_M))
+        card = _down(rng, 0.5 * up, -side * up / (2.0 * END_M))
         # Nothing weighs on the raised end.
         return _perhaps_let_go(rng, Scene(card, _AJAR_RAD if side > 0.0 else 0.0))
     if name == "latch_open":
         return _perhaps_let_go(rng, Scene(_down(rng), OPEN_RAD, press_n=float(rng.uniform(0, 60))))
     if name == "high":
-        card = _down(rng) + (0.0, 0.0, rng.uniform(0.0010, 0.0020), 0.0, 0.0)
-        return _perhaps_let_go(rng, Scene(card, _AJAR_RAD))
+        return _perhaps_let_go(rng, Scene(_down(rng, rng.uniform(0.0010, 0.0020)), _AJAR_RAD))
+    if name == "tilted":
+        pitch = float(rng.choice((-1.0, 1.0)) * rng.uniform(0.008, 0.020))
+        up = END_M * abs(pitch) + float(rng.uniform(0.0002, 0.0010))
+        return _perhaps_let_go(rng, Scene(_down(rng, up, pitch), _AJAR_RAD))
     if name == "pressed":
         return Scene(_down(rng), press_n=float(rng.uniform(128.0, 145.0)))
     if name == "beside":
-        away = float(rng.choice((-1.0, 1.0)) * rng.uniform(0.0072, 0.012))
+        away = float(rng.choice((-1.0, 1.0)) * rng.uniform(0.0108, 0.014))
         return Scene(np.array([rng.uniform(-0.003, 0.003), away, -0.0009, 0.0, 0.0]))
-    away = float(rng.choice((-1.0, 1.0)) * rng.uniform(0.0025, 0.005))
+    away = float(rng.choice((-1.0, 1.0)) * rng.uniform(0.0028, 0.007))
     return Scene(np.array([rng.uniform(-0.003, 0.003), away, 0.0111, 0.0, 0.0]))
 
 
-def _down(rng: np.random.Generator) -> Array:
-    return np.array([rng.uniform(-0.0003, 0.0003), 0.0, 0.0, 0.0, 0.0])
+def _down(rng: np.random.Generator, up_m: float = 0.0, pitch_rad: float = 0.0) -> Array:
+    """A card in the slot, its tongue's middle a little above the floor."""
+    return np.array([rng.uniform(-0.0003, 0.0003), 0.0, up_m, 0.0, pitch_rad])
 
 
 def _perhaps_let_go(rng: np.random.Generator, scene: Scene) -> Scene:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.station.tasks import task_tables
-from robots.tasks.gpu_insertion.scenes import END_M, GRASP_M, OPEN_RAD, RAIL_M, draw
+from robots.tasks.gpu_insertion.scenes import END_M, GRASP_M, RAIL_M, draw
 from robots.world.draws import Servos, light, mount_camera, uniform
 from robots.world.sensing import Delayed
 
@@ -58,17 +58,14 @@ class Simulation:
         self._latency_station_s = uniform(rng, draws["latency_station_s"])
         self._latency_s = self._latency_station_s
         self._card_bias: Array = rng.normal(0.0, draws["card_bias_station_sigma"])
-        self._pitch_zero = float(rng.normal(0.0, draws["pitch_zero_station_sigma_rad"]))
+        self._pitch_zero: float = rng.normal() * draws["pitch_zero_station_sigma_rad"]
         for name in ("front", "side"):
             away_m = draws["camera_position_station_sigma_m"]
             mount_camera(model, name, rng, away_m, draws["camera_turn_station_sigma_rad"])
-        self._axes = np.array([model.joint(name).qposadr[0] for name in _AXES])
-        self._fingers = np.array([model.joint(f"finger_{n}").qposadr[0] for n in "ab"])
-        self._sprung = np.array(
-            [model.joint(f"{s}{n}").qposadr[0] for s in ("left", "right") for n in range(4)]
-        )
-        self._latch = int(model.joint("latch").qposadr[0])
-        self._card = int(model.joint("card").qposadr[0])
+        self._axes = _places(model, "x", "y", "z", "yaw", "pitch")
+        self._fingers = _places(model, "finger_a", "finger_b")
+        self._sprung = _places(model, *(f"{side}{n}" for side in ("left", "right") for n in "0123"))
+        (self._latch, self._card) = _places(model, "latch", "card").tolist()
         self._card_dof = int(model.joint("card").dofadr[0])
         self._card_body = int(model.body("card").id)
         self._hand = int(model.site("hand").id)
@@ -109,8 +106,7 @@ class Simulation:
         self._slot_bias = rng.normal(0.0, (sigma_m, sigma_m, sigma_rad))
         self._force_bias = rng.normal(0.0, draws["force_bias_episode_sigma_n"], 3)
         model.geom_friction[self._rubbing, 0] = uniform(rng, draws["friction_episode"])
-        self._gain_now = self._gain * uniform(rng, draws["servo_gain_episode"])
-        self._servos.scale(model, self._gain_now)
+        self._servos.scale(model, self._gain * uniform(rng, draws["servo_gain_episode"]))
         self._latency_s = self._latency_station_s + uniform(rng, draws["latency_episode_s"])
         light(model, rng, draws["lamp_episode"], draws["ambient_episode"])
 
@@ -179,7 +175,8 @@ class Simulation:
     def _card_pose(self, data: MjData) -> Array:
         """True x, y, z, yaw and pitch (5,) of the card."""
         turned = data.xmat[self._card_body].reshape(3, 3)
-        yaw, pitch = math.atan2(turned[1, 0], turned[0, 0]), -math.asin(_clipped(turned[2, 0]))
+        yaw = math.atan2(turned[1, 0], turned[0, 0])
+        pitch = math.atan2(-turned[2, 0], math.hypot(turned[0, 0], turned[1, 0]))
         return np.array([*data.xpos[self._card_body], yaw, pitch])
 
     # Fixtures -----------------------------------------------------------------------------------
@@ -188,12 +185,14 @@ class Simulation:
         """Lets rack and stage do what the hand's place asks for."""
         rack, stage, hand = self._rack, self._stage, data.site_xpos[self._hand]
         called = np.linalg.norm(hand - rack["position_m"]) < rack["radius_m"]
-        if called and self._opening(data) > rack["opening_m"] and self._lies_about(data):
+        racked = self._racked(data)
+        asked = called and self._opening(data) > rack["opening_m"]
+        if asked and not racked and not self._in_slot(data):
             self._present(data)
             mujoco.mj_forward(model, data)
         away = self._board_goal - self._board
         high = hand[2] > stage["clear_z_m"] or hand[1] > stage["clear_y_m"]
-        if not away.any() or not high or not (self._slip(data) < 0.01 or self._racked(data)):
+        if not away.any() or not high or not (racked or self._slip(data) < 0.01):
             return
         most = self._step_s * np.array([stage["speed_m_s"]] * 2 + [stage["turn_rad_s"]])
         self._board = self._board + np.clip(away, -most, most)
@@ -203,10 +202,6 @@ class Simulation:
         away = data.xpos[self._card_body] - (*self._rack["position_m"][:2], 0.0)
         upright = float(data.xmat[self._card_body][8]) > 0.99
         return upright and abs(away[0]) < 0.006 and abs(away[1]) < 0.004 and abs(away[2]) < 0.003
-
-    def _lies_about(self, data: MjData) -> bool:
-        """Whether the card is neither in the rack nor in the slot."""
-        return not self._racked(data) and not self._in_slot(data)
 
     def _in_slot(self, data: MjData) -> bool:
         x, y, z, _, _ = self._from_slot(data)
@@ -305,16 +300,13 @@ class Simulation:
         card = np.array([*self._on_board(along, across), z])
         yaw = float(self._board[2] + turn)
         half, lean = 0.5 * yaw, 0.5 * pitch
-        turned = np.empty(4)
-        mujoco.mju_mulQuat(
-            turned,
-            np.array([math.cos(half), 0.0, 0.0, math.sin(half)]),
-            np.array([math.cos(lean), 0.0, math.sin(lean), 0.0]),
-        )
+        (cos, sin), (up, tip) = ((math.cos(a), math.sin(a)) for a in (half, lean))
+        turned = (cos * up, -sin * tip, cos * tip, sin * up)
         data.qpos[self._card : self._card + 7] = (*card, *turned)
         if scene.held:
-            up = np.array([math.cos(yaw), math.sin(yaw), 0.0]) * math.sin(pitch)
-            hand = card + GRASP_M * (up + (0.0, 0.0, math.cos(pitch)))
+            lean_m = GRASP_M * math.sin(pitch)
+            off = lean_m * math.cos(yaw), lean_m * math.sin(yaw), GRASP_M * math.cos(pitch)
+            hand = card + np.array(off)
             self._pose(data, np.array([*hand, yaw, pitch - self._pitch_zero, RAIL_M]))
             data.ctrl[5] = 0.5 * _GRIP_M
             stiffness = float(model.actuator_gainprm[2, 0])
@@ -403,8 +395,6 @@ class Simulation:
         return tags
 
 
-_AXES = ("x", "y", "z", "yaw", "pitch")
-
-
-def _clipped(value: float) -> float:
-    return min(1.0, max(-1.0, value))
+def _places(model: MjModel, *joints: str) -> NDArray[np.int64]:
+    """Where the first coordinate of each joint lies in `qpos`."""
+    return np.array([int(model.joint(name).qposadr[0]) for name in joints])

@@ -101,9 +101,7 @@ def see_front(image: Image) -> Front:
     slope = (_up(near) - _up(far)) / (_FRONT_X_M[1] - _FRONT_X_M[0])
     at_far = _up(far) - _FRONT_M + slope * (-_END_M - _FRONT_X_M[0])
     post = above - below
-    return Front(
-        at_far, at_far + slope * 2.0 * _END_M, -slope, math.atan2(post.real, _up(post))
-    )
+    return Front(at_far, at_far + slope * 2.0 * _END_M, -slope, math.atan2(post.real, _up(post)))
 
 
 def see_side(image: Image) -> Side:
