@@ -103,7 +103,11 @@ class Reset(ScriptedReset):
         """Whatever is in the slot comes out; else the hand goes up with what it has."""
         if self._in_slot() and (not self._grips() or float(self._card()[2]) < _LATCHED_M):
             yield from retry(3, self._open_latch)
-            yield from retry(3, self._pull)
+            try:
+                yield from retry(2, self._pull)
+            except SkillFailed:
+                # It leans rather than stands in the slot: the rack will take it.
+                yield from self._up()
             return
         yield from self._up(_PULL_M_S if self._in_slot() else _FINE_M_S)
 
