@@ -1,0 +1,1 @@
+"""GPU insertion: a graphics card is pressed into its slot until the latch clicks."""
