@@ -14,7 +14,7 @@ class Policy(Protocol):
     """A recipe's `policy.py` defines `class Policy` with these three methods.
 
     It runs in a sandboxed process of its own, sees observations only, and may import the standard
-    library, numpy and the files of its own recipe folder.
+    library, numpy, `robots.skills` and the files of its own recipe folder.
     """
 
     def __init__(self, knobs: dict[str, Knob]) -> None:

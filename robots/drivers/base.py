@@ -88,7 +88,7 @@ class Driver(Protocol):
         ...
 
     def camera(self) -> Images:
-        """Images of the task's cameras, uint8, height x width x 3, by name."""
+        """Images of the task's cameras, and depth where the task asks for it, by name."""
         ...
 
     def retracted(self, observation: Observation) -> bool:

@@ -41,7 +41,7 @@ class Cameras:
             model.vis.global_.offwidth = max(model.vis.global_.offwidth, spec.width)
 
     def render(self, data: MjData) -> Images:
-        """Images by camera name, uint8, height x width x 3."""
+        """Images by camera name, as the task's `Images`; a second pass for each depth."""
         here = threading.get_ident()
         if self._thread is None:
             self._thread = here
@@ -54,6 +54,10 @@ class Cameras:
             renderer = self._renderers[size]
             renderer.update_scene(data, camera=spec.name)
             images[spec.name] = renderer.render()
+            if spec.depth:
+                renderer.enable_depth_rendering()
+                images[f"{spec.name}_depth"] = renderer.render()
+                renderer.disable_depth_rendering()
         return images
 
     def close(self) -> None:

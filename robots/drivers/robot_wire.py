@@ -96,9 +96,9 @@ class Sensed(Message, frozen=True):
 
 
 class Seen(Message, frozen=True):
-    """Camera images by name."""
+    """Camera images, and depth, by name."""
 
-    images: dict[str, NDArray[np.uint8]]
+    images: dict[str, NDArray[Any]]
 
 
 class Target(Message, frozen=True):

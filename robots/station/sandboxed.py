@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from robots import skills
 from robots.policy import Knob
 from robots.sandbox import ExitReason, SandboxError
 from robots.station import archive
@@ -39,6 +40,9 @@ IDLE_BUDGET_S = 5.0
 
 Without it one that sleeps just under the wall cap on every step would keep a station for hours,
 since lockstep counts processor time only."""
+
+SKILLS = {"robots.skills": Path(skills.__file__).parent}
+"""What every policy may import beside the standard library, numpy and its own recipe."""
 
 _SLOW_CALL_S = 0.05
 
@@ -239,10 +243,10 @@ class SandboxedChildren:
         return SandboxedVerify(worker, "verifier", self._timeout_s)
 
     def _start(self, kind: WorkerKind, source: Path, name: str, knobs: dict[str, Knob]) -> Worker:
-        policy, base = kind is WorkerKind.POLICY, self._task.base_folder
+        policy = kind is WorkerKind.POLICY
         memory_bytes = self._memory_bytes if policy else 1 << 30
-        # SAFETY: a policy sees nothing of the task, of its base neither.
-        packages = {} if policy or base is None else {self._task.base: base}
+        # SAFETY: a policy sees nothing of the task, of its base and what that uses neither.
+        packages = SKILLS if policy else self._task.packages
         try:
             return Worker.start(
                 kind,

@@ -28,7 +28,8 @@ MjModel = Any
 MjData = Any
 
 Observation = dict[str, NDArray[Any]]
-Images = dict[str, NDArray[np.uint8]]
+Images = dict[str, NDArray[Any]]
+"""By camera: uint8, height x width x 3; by NAME_depth: float32 metres, height x width."""
 
 BUILT_IN = Path(__file__).resolve().parents[1] / "tasks"
 ENTRY_POINTS = "enpire.tasks"
@@ -47,11 +48,12 @@ class ObservationSpec(msgspec.Struct, frozen=True):
 
 
 class CameraSpec(msgspec.Struct, frozen=True):
-    """One camera, in pixels."""
+    """One camera, in pixels; `depth` adds an image NAME_depth of metres along the view."""
 
     name: str
     height: int
     width: int
+    depth: bool = False
 
 
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +118,7 @@ class Task(msgspec.Struct, frozen=True):
         options: Of a registered environment.
         base: Package of the task that this one varies, "" for none.
         base_folder: Where that lies; it has the files that `folder` lacks.
+        uses: Packages that reset and verifier import, and where they lie.
     """
 
     folder: Path
@@ -124,6 +127,13 @@ class Task(msgspec.Struct, frozen=True):
     options: dict[str, float | int | str | bool] = {}
     base: str = ""
     base_folder: Path | None = None
+    uses: dict[str, Path] = {}
+
+    @property
+    def packages(self) -> dict[str, Path]:
+        """What reset and verifier may import beside the standard library and numpy."""
+        base = {} if self.base_folder is None else {self.base: self.base_folder}
+        return base | self.uses
 
     def path(self, name: str) -> Path:
         """Where one of the task's files lies: in its folder, else in its base's."""
@@ -131,14 +141,20 @@ class Task(msgspec.Struct, frozen=True):
         return own if self.base_folder is None or own.exists() else self.base_folder / name
 
     def files(self) -> dict[str, str]:
-        """SHA-256 of every file by name, a base's as `package:name`; follows no link out of it."""
+        """SHA-256 of every file by name; follows no link out of it.
+
+        A package's are named `package:name`: all of a base's, the modules of one that is used.
+        """
+        places = [] if self.folder == Path() else [("", self.folder, "**/*")]
+        places += [(f"{self.base}:", self.base_folder, "**/*")] if self.base_folder else []
+        places += [(f"{name}:", folder, "*.py") for name, folder in self.uses.items()]
         found: dict[str, str] = {}
-        for prefix, folder in (("", self.folder), (f"{self.base}:", self.base_folder)):
-            for path in sorted(folder.rglob("*")) if folder not in (None, Path()) else ():
+        for prefix, folder, pattern in places:
+            for path in sorted(folder.glob(pattern)):
                 if "__pycache__" in path.parts or path.is_dir():
                     continue
                 content = path.read_bytes() if not path.is_symlink() else b"link"
-                name = prefix + path.relative_to(cast("Path", folder)).as_posix()
+                name = prefix + path.relative_to(folder).as_posix()
                 found[name] = hashlib.sha256(content).hexdigest()
         return found
 
@@ -227,11 +243,13 @@ def read_task(folder: Path) -> Task:
     content = task_tables(folder)
     try:
         spec = _Reader(content).spec()
+        uses = _used(content.get("uses", []))
     except (KeyError, TypeError, ValueError) as error:
         detail = f"missing key {error}" if isinstance(error, KeyError) else str(error)
         raise TaskError(f"{folder / 'task.toml'}: {detail}") from None
     base = str(content.get("base", ""))
-    return Task(folder.resolve(), spec, base=base, base_folder=_package(base) if base else None)
+    base_folder = _task_package(base) if base else None
+    return Task(folder.resolve(), spec, base=base, base_folder=base_folder, uses=uses)
 
 
 def task_tables(folder: Path) -> dict[str, Any]:
@@ -249,7 +267,7 @@ def task_tables(folder: Path) -> dict[str, Any]:
         raise TaskError(f"{path}: {error}") from None
     if "base" not in own:
         return own
-    base = _package(own["base"])
+    base = _task_package(own["base"])
     if base is None:
         raise TaskError(f"{path}: base: {own['base']!r} is no package with a task.toml")
     tables = task_tables(base)
@@ -261,14 +279,37 @@ def task_tables(folder: Path) -> dict[str, Any]:
     return tables
 
 
-def _package(name: object) -> Path | None:
+def _task_package(name: object) -> Path | None:
     """Folder of an importable package that is a task, None where there is none."""
+    folder = _package(name)
+    return folder if folder is not None and (folder / "task.toml").exists() else None
+
+
+def _used(names: object) -> dict[str, Path]:
+    """Folders of the packages under `uses`.
+
+    Raises:
+        TypeError, ValueError: It is no list; one of them is no package.
+    """
+    if not isinstance(names, list):
+        raise TypeError(f"uses: must be a list of packages, got {names!r}")
+    found: dict[str, Path] = {}
+    for name in cast("list[object]", names):
+        folder = _package(name)
+        if folder is None or not (folder / "__init__.py").exists():
+            raise ValueError(f"uses: {name!r} is no importable package; try robots.skills")
+        found[cast("str", name)] = folder
+    return found
+
+
+def _package(name: object) -> Path | None:
+    """Folder of an importable package, None where there is none."""
     try:
         spec = importlib.util.find_spec(name) if isinstance(name, str) else None
     except (ImportError, ValueError):
         return None
     places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
-    return next((place.resolve() for place in places if (place / "task.toml").exists()), None)
+    return next((place.resolve() for place in places), None)
 
 
 class _Reader:
@@ -328,7 +369,12 @@ class _Reader:
             debounce_frames=int(success.get("debounce_frames", 3)),
             verify_period_s=float(success.get("verify_period_s", 0.5)),
             cameras=tuple(
-                CameraSpec(table["name"], int(table["height"]), int(table["width"]))
+                CameraSpec(
+                    table["name"],
+                    int(table["height"]),
+                    int(table["width"]),
+                    table.get("depth", False) is True,
+                )
                 for table in content.get("cameras", [])
             ),
         )

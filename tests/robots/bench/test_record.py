@@ -1,5 +1,6 @@
 """Findings belong to the files they were found on, and only what was examined is published."""
 
+import numpy as np
 import pytest
 
 from robots.bench.findings import Check
@@ -89,10 +90,16 @@ def test_a_published_task_is_signed_file_by_file(task, records):
 
 
 def test_an_image_can_be_looked_at(tmp_path):
-    import numpy as np
-
     image = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
     write_png(tmp_path / "a.png", image)
     content = (tmp_path / "a.png").read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
     assert content[16:24] == (5).to_bytes(4, "big") + (4).to_bytes(4, "big")
+
+
+def test_depth_becomes_shades_with_the_nearest_white(tmp_path):
+    depth = np.array([[0.5, 0.75], [1.0, np.inf]], np.float32)
+    write_png(tmp_path / "deep.png", depth)
+    shades = np.array([[255, 127], [0, 0]], np.uint8)
+    write_png(tmp_path / "same.png", np.repeat(shades[..., None], 3, axis=2))
+    assert (tmp_path / "deep.png").read_bytes() == (tmp_path / "same.png").read_bytes()
