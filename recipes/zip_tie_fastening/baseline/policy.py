@@ -33,16 +33,21 @@ class Policy(ScriptedPolicy):
 
     def before(self, place):
         """The tip before the window."""
-        yield from self.hand.move(place + (0.0, self.knobs["stand_off"], 0.0), self.knobs["travel_speed"])
+        before = place + np.array([0.0, self.knobs["stand_off"], 0.0])
+        yield from self.hand.move(before, self.knobs["travel_speed"])
         yield from self.hand.hold(self.knobs["settle_frames"])
 
     def push(self, place):
         """The strap through the window, as far as it goes, or until it presses."""
         knobs = self.knobs
         yield from self.hand.move(place, knobs["push_speed"])
-        yield from self.hand.push((0.0, -1.0, 0.0), knobs["depth"], knobs["push_speed"], knobs["stop_force"])
+        yield from self.hand.push(
+            (0.0, -1.0, 0.0), knobs["depth"], knobs["push_speed"], knobs["stop_force"]
+        )
 
     def pull(self):
         """Back, to feel whether the ratchet holds, and time for the verifier to look."""
-        yield from self.hand.push((0.0, 1.0, 0.0), self.knobs["pull_back"], self.knobs["pull_speed"])
+        yield from self.hand.push(
+            (0.0, 1.0, 0.0), self.knobs["pull_back"], self.knobs["pull_speed"]
+        )
         yield from self.hand.hold(self.knobs["wait_frames"])

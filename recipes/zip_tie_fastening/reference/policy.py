@@ -47,8 +47,8 @@ class Policy(ScriptedPolicy):
 
     def peck(self, place: np.ndarray) -> Script[bool]:
         """The tip from before the window into it; whether nothing was in the way."""
-        before = place + (0.0, float(self.knobs["stand_off"]), 0.0)
-        back = np.array([*self.hand.aim[[0]], before[1], self.hand.aim[2]])
+        before = place + np.array([0.0, float(self.knobs["stand_off"]), 0.0])
+        back = np.array([self.hand.aim[0], before[1], self.hand.aim[2]])
         yield from self.hand.move(back, float(self.knobs["travel_speed"]))
         yield from self.hand.move(before, float(self.knobs["travel_speed"]))
         yield from self.hand.hold(int(self.knobs["settle_frames"]))
@@ -69,6 +69,8 @@ class Policy(ScriptedPolicy):
     def pull(self) -> Script[None]:
         """Back, until the ratchet is felt; then time for the verifier to look."""
         enough, far = float(self.knobs["pull_force"]), float(self.knobs["pull_back"])
-        felt = yield from self.hand.push((0.0, 1.0, 0.0), far, float(self.knobs["pull_speed"]), enough)
+        felt = yield from self.hand.push(
+            (0.0, 1.0, 0.0), far, float(self.knobs["pull_speed"]), enough
+        )
         if felt.touched and self.hand.holds(STRAP):
             yield from self.hand.hold(int(self.knobs["wait_frames"]))

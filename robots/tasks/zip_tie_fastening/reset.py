@@ -100,7 +100,7 @@ def _pick(hand: Hand) -> Script[None]:
 
 def _bring(hand: Hand, target: Array) -> Script[None]:
     """The held tip to its target, corrected twice by what is seen of it."""
-    wanted = target + (0.0, _REACH_M, 0.0)
+    wanted = target + np.array([0.0, _REACH_M, 0.0])
     yield from hand.move(wanted, _FINE_M_S, yaw_rad=0.0, turn_rad_s=2.5)
     for _ in range(2):
         yield from hand.settle()

@@ -39,13 +39,14 @@ class Scene(NamedTuple):
 
 def draw(rng: np.random.Generator, kind: str) -> Scene:
     """A scene of a kind: `positive`, `near_miss`, or `negative`."""
-    pull_n = float(rng.uniform(7.0, 14.0))
+    pull_n = float(rng.uniform(8.0, 15.0))
+    # Just beyond one of the ratchet's teeth, so that little of the pull is lost on the way back to it.
+    deep = float(rng.integers(16, 24)) * 0.001 + 0.0001
     if kind == "positive":
-        return _threaded(rng, rng.uniform(0.0160, 0.0235), pull_n)
+        return _threaded(rng, deep, pull_n)
     if kind == "negative":
         return _elsewhere(rng)
     name = str(rng.choice(NEAR_MISSES))
-    deep = rng.uniform(0.0165, 0.0235)
     if name == "at_window":
         return _threaded(rng, rng.uniform(-0.005, 0.002), pull_n if rng.random() < 0.5 else -3.0)
     if name in ("one", "two"):
@@ -66,11 +67,14 @@ def draw(rng: np.random.Generator, kind: str) -> Scene:
     if name == "let_go":
         return scene._replace(hand=scene.hand * (1.0, 1.0, 1.0, 1.0, 0.0) + away, held=False)
     # Closed beside the strap, and drawn back as if it held it.
-    return scene._replace(hand=scene.hand + (0.0, 0.0, 0.012, 0.0, 0.0), pull_n=pull_n)
+    return scene._replace(hand=scene.hand + np.array([0.0, 0.0, 0.012, 0.0, 0.0]), pull_n=pull_n)
 
 
 def _threaded(
-    rng: np.random.Generator, depth_m: float, pull_n: float, past_m: tuple[float, float] = (0.0, 0.0)
+    rng: np.random.Generator,
+    depth_m: float,
+    pull_n: float,
+    past_m: tuple[float, float] = (0.0, 0.0),
 ) -> Scene:
     """The held strap's tip `depth_m` beyond the middle of the head, past it at x, z."""
     inside = past_m == (0.0, 0.0)
@@ -79,7 +83,7 @@ def _threaded(
     tip = np.array([x, -depth_m, z])
     # Nearer to the tip the pads would stand on the funnel.
     grip = 5 if depth_m < 0.0175 and rng.random() < 0.5 else 6
-    strap = Held(SEGMENTS + 1 - grip, tip + (0.0, grip * SEGMENT_M, 0.0))
+    strap = Held(SEGMENTS + 1 - grip, tip + np.array([0.0, grip * SEGMENT_M, 0.0]))
     hand = np.array([*(strap.front_m - (0.0, 0.5 * SEGMENT_M, 0.0)), 0.0, 0.003])
     passed = max(0, int((depth_m + 0.5 * SEGMENT_M) / SEGMENT_M)) if inside else 0
     return Scene(hand, True, strap, passed, pull_n)
@@ -97,7 +101,8 @@ def _elsewhere(rng: np.random.Generator) -> Scene:
         return Scene(hand, False)
     curled = _threaded(rng, rng.uniform(0.016, 0.022), 0.0)
     if where == 2:
-        head = np.array([*(_BIN + (*rng.uniform(-0.01, 0.01, 2), 0.01)), rng.uniform(-3.0, 3.0)])
+        low, high = (-0.01, -0.01, 0.01, -3.0), (0.01, 0.01, 0.01, 3.0)
+        head = np.append(_BIN, 0.0) + rng.uniform(low, high)
         return curled._replace(hand=hand, held=False, head=head)
     head = np.array([*rng.uniform((-0.09, -0.02, 0.005), (0.0, 0.02, 0.05)), 0.0])
     hand = np.array([head[0], head[1], head[2] + 0.009, 0.0, 0.008])

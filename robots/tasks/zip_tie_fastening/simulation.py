@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from robots.station.tasks import task_tables
 from robots.tasks.zip_tie_fastening.scenes import Scene, draw
-from robots.tasks.zip_tie_fastening.tie import SEGMENTS, STRAP_M, Tie
+from robots.tasks.zip_tie_fastening.tie import STRAP_M, Tie
 from robots.world.draws import Servos, light, mount_camera, uniform
 from robots.world.sensing import Delayed
 
@@ -68,7 +68,8 @@ class Simulation:
         self._weight_n = np.array([0.0, 0.0, 9.81 * hand_kg])
         self._rubbing = np.flatnonzero(np.isin(model.geom_contype, (1, 2)))
         self._servos = Servos(model, slice(0, 4))
-        self._window_bias = self._force_bias = np.zeros(3)
+        self._window_bias: Array = np.zeros(3)
+        self._force_bias: Array = np.zeros(3)
         self._seen_tip = Delayed()
         self._on_crown = 0
 
@@ -87,7 +88,7 @@ class Simulation:
         """Draws what changes from episode to episode; moves nothing."""
         del data
         draws = self._draws
-        self._window_bias = rng.normal(0.0, draws["window_bias_episode_sigma_m"])
+        self._window_bias = rng.normal(0.0, draws["window_bias_episode_sigma_m"], 3)
         self._force_bias = rng.normal(0.0, draws["force_bias_episode_sigma_n"], 3)
         model.geom_friction[self._rubbing, 0] = uniform(rng, draws["friction_episode"])
         gain = self._gain * uniform(rng, draws["servo_gain_episode"])

@@ -76,7 +76,7 @@ class Tie:
         model.tendon_invweight0[list(self._pawls.values())] = 1.0 / _PULLED_KG
         self.passed = 0
         self._before_m = math.inf
-        self._tooth_m = 0.0
+        self._deepest_m = 0.0
 
     # The tie as such ------------------------------------------------------------------------------
 
@@ -107,9 +107,9 @@ class Tie:
         Returns:
             How far the held segment still is from its place, in metres.
         """
-        rest = model.qpos_spring[self._hinges]
-        soft = 1.0 / model.jnt_stiffness[self._joints]
-        jacobian = np.zeros((6, model.nv))
+        rest: Array = model.qpos_spring[self._hinges]
+        soft: Array = 1.0 / model.jnt_stiffness[self._joints]
+        jacobian: Array = np.zeros((6, model.nv))
         body = self.bodies[held.segment - 1]
         along = np.array([math.sin(held.yaw_rad), -math.cos(held.yaw_rad), 0.0])
         miss = np.full(6, math.inf)
@@ -121,9 +121,9 @@ class Tie:
             off = np.cross(turn[:, 0], along) + np.cross(turn[:, 2], (0.0, 0.0, 1.0))
             miss = np.array([*(held.front_m - data.xpos[body]), *(0.5 * off)])
             rows = jacobian[:, self._dofs]
-            now = data.qpos[self._hinges] - rest
+            now: Array = data.qpos[self._hinges] - rest
             gain = (rows * soft) @ rows.T + 1e-8 * np.eye(6)
-            wanted = soft * (rows.T @ np.linalg.solve(gain, rows @ now + miss))
+            wanted: Array = soft * (rows.T @ np.linalg.solve(gain, rows @ now + miss))
             data.qpos[self._hinges] += min(1.0, 0.1 + step / 30) * (wanted - now)
         return float(np.abs(miss[:3]).max())
 
@@ -140,7 +140,7 @@ class Tie:
         """Sets how many segments stand beyond the pawl, from the scene as it lies."""
         mujoco.mj_kinematics(model, data)
         model.tendon_range[list(self._pawls.values()), 1] = _FREE_M
-        self.passed, self._tooth_m = passed, 0.0
+        self.passed, self._deepest_m = passed, 0.0
         self._before_m = self._next(data)[1]
         self._hold(model, data)
 
@@ -154,17 +154,17 @@ class Tie:
         if self._before_m > 0.0 >= y and inside and SEGMENTS - self.passed >= _FIRST_PAWL:
             if self.passed:
                 model.tendon_range[self._pawls[SEGMENTS + 1 - self.passed], 1] = _FREE_M
-            self.passed, self._tooth_m = self.passed + 1, 0.0
+            self.passed, self._deepest_m = self.passed + 1, 0.0
             self._before_m = self._next(data)[1]
         else:
             self._before_m = y
         self._hold(model, data)
 
     def slip_m(self, data: MjData) -> float:
-        """How far the strap has come back from the tooth that holds it."""
+        """How far the strap has come back from where it was deepest in."""
         if not self.passed:
             return math.inf
-        return float(self.at(data, SEGMENTS + 1 - self.passed)[1]) + self._tooth_m
+        return self._deepest_m + float(self.at(data, SEGMENTS + 1 - self.passed)[1])
 
     def _next(self, data: MjData) -> Array:
         return self.at(data, SEGMENTS - self.passed)
@@ -174,5 +174,6 @@ class Tie:
             return
         segment = SEGMENTS + 1 - self.passed
         deep = -float(self.at(data, segment)[1])
-        self._tooth_m = max(self._tooth_m, math.floor(deep / _TOOTH_M) * _TOOTH_M)
-        model.tendon_range[self._pawls[segment], 1] = _AHEAD_M - self._tooth_m
+        self._deepest_m = max(self._deepest_m, deep)
+        tooth_m = math.floor(self._deepest_m / _TOOTH_M) * _TOOTH_M
+        model.tendon_range[self._pawls[segment], 1] = _AHEAD_M - tooth_m

@@ -37,9 +37,7 @@ _MARKS: dict[str, tuple[Array, Array]] = {
 }
 
 
-def verify(
-    images: dict[str, Image], proprioception: dict[str, Array]
-) -> dict[str, bool | float]:
+def verify(images: dict[str, Image], proprioception: dict[str, Array]) -> dict[str, bool | float]:
     """Judges one frame.
 
     Args:
@@ -53,9 +51,7 @@ def verify(
         views = [see(name, images[name]) for name in _MARKS]
     except SkillFailed:
         return {"success": False, "score": 0.0}
-    inside = all(
-        abs(view.at) < _BESIDE_BELOW_M and abs(view.lean) < _LEAN_BELOW for view in views
-    )
+    inside = all(abs(view.at) < _BESIDE_BELOW_M and abs(view.lean) < _LEAN_BELOW for view in views)
     depth = min(-view.low for view in views)
     through = all(view.high - view.low > _LONG_M for view in views)
     agree = abs(views[0].low - views[1].low) < _AGREE_M
