@@ -211,7 +211,7 @@ def test_estimates_are_biased_anew_in_each_episode_and_equal_seeds_make_equal_st
     for seed in range(40):
         bench.driver.start_episode(seed)
         found.append(bench.driver.observe()["window_position_m"])
-    assert np.std(found, axis=0) == pytest.approx([0.0018, 0.0010, 0.0014], rel=0.35)
+    assert np.std(found, axis=0) == pytest.approx([0.0020, 0.0010, 0.0015], rel=0.35)
     first, again, other = (MujocoDriver(TASK, seed).model for seed in (3, 3, 4))
     assert (first.cam_pos == again.cam_pos).all()
     assert (first.cam_pos != other.cam_pos).any()
