@@ -1,7 +1,6 @@
 """Checks of a task's parts, without moving anything: files, scene, hooks."""
 
 import ast
-import importlib
 import inspect
 from typing import Any
 from xml.etree import ElementTree
@@ -9,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from robots.bench.findings import Nonconforming
+from robots.drivers.mujoco import compile_scene
 from robots.station.tasks import MjModel, Task
 
 FILES = ("scene.xml", "simulation.py", "reset.py", "verify.py")
@@ -110,9 +110,7 @@ def hooks(task: Task) -> str:
 
 def _model(task: Task) -> MjModel:
     """A model of its own for each check: a simulation changes the one it is given."""
-    mujoco = importlib.import_module("mujoco")
-    path = task.path("scene.xml")
     try:
-        return mujoco.MjModel.from_xml_path(str(path))
+        return compile_scene(task)
     except ValueError as error:
-        raise Nonconforming(f"{path}: {error}") from None
+        raise Nonconforming(f"{task.path('scene.xml')}: {error}") from None

@@ -21,6 +21,16 @@ os.environ.setdefault("MUJOCO_GL", "egl" if ctypes.util.find_library("EGL") else
 log = logging.getLogger(__name__)
 
 
+def compile_scene(task: Task) -> MjModel:
+    """A task's `scene.xml`; of a variant, its own XML files come first where the base's includes one.
+
+    Raises:
+        ValueError: MuJoCo refuses it.
+    """
+    own = {path.name: path.read_bytes() for path in task.folder.glob("*.xml")}
+    return _mujoco().MjModel.from_xml_path(str(task.path("scene.xml")), own)
+
+
 class Cameras:
     """The task's cameras on one MuJoCo model.
 
@@ -81,15 +91,16 @@ class MujocoDriver:
         self._step = mujoco.mj_step
         self.task = task
         self.station_seed = station_seed
-        scene = task.path("scene.xml")
-        self.model: MjModel = mujoco.MjModel.from_xml_path(str(scene))
+        self.model: MjModel = compile_scene(task)
         # SAFETY: with auto-reset one huge action would restart the world instead of failing.
         self.model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
         if not bool(np.all(self.model.actuator_ctrllimited)):
-            raise DriverError(f"{scene}: every actuator needs a ctrlrange")
+            raise DriverError(f"{task.path('scene.xml')}: every actuator needs a ctrlrange")
         self.substeps = round(task.spec.tick_s / self.model.opt.timestep)
         if abs(self.substeps * self.model.opt.timestep - task.spec.tick_s) > 1e-9:
-            raise DriverError(f"{scene}: the timestep does not divide the control tick")
+            raise DriverError(
+                f"{task.path('scene.xml')}: the timestep does not divide the control tick"
+            )
         self.simulation = task.simulation(self.model, station_seed)
         self._apply = self.simulation.apply
         self._limit_broken = getattr(self.simulation, "fault", None)

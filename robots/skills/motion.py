@@ -171,6 +171,33 @@ class Hand:
             if off > within_m:
                 raise SkillFailed(Failure.BLOCKED, f"{off:.4f} m away from {end}")
 
+    def reach(self, to: Place, speed_m_s: float, near_m: float, times: int = 4) -> Script[None]:
+        """Move until the hand is measured at a place, by aiming past it as far as it falls short.
+
+        What a servo with a static error needs, under the arm's weight for one.
+
+        Args:
+            to: The place.
+            speed_m_s: Of the aim.
+            near_m: How near is near enough.
+            times: Corrections, at most.
+
+        Raises:
+            SkillFailed: OUT_OF_REACH; BLOCKED where the corrections do not bring it there.
+        """
+        end = self._reachable(to)
+        yield from self.move(end, speed_m_s)
+        for _ in range(times):
+            yield from self.settle()
+            short = end - self.place_m
+            if float(np.linalg.norm(short)) < near_m:
+                return
+            yield from self.move(self.aim + short, speed_m_s)
+        yield from self.settle()
+        off = float(np.linalg.norm(end - self.place_m))
+        if off > near_m:
+            raise SkillFailed(Failure.BLOCKED, f"{off:.4f} m away from {end}")
+
     def hover(
         self,
         over: Place,

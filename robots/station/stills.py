@@ -68,14 +68,15 @@ class Studio:
     """A task's scene through its first camera, for drawing only; used by one thread."""
 
     def __init__(self, task: Task) -> None:
-        # The driver's module chooses how to render without a screen, before mujoco is imported.
-        importlib.import_module("robots.drivers.mujoco")
+        # It chooses how to render without a screen, before mujoco is imported.
+        from robots.drivers.mujoco import compile_scene
+
         mujoco: Any = importlib.import_module("mujoco")
         self._forward = mujoco.mj_forward
         named = [each.name for each in task.spec.cameras]
         # A scene without a camera is seen from where MuJoCo's own viewer would begin.
         self._name, self._camera = (named[0], named[0]) if named else ("free", -1)
-        self._model = mujoco.MjModel.from_xml_path(str(task.path("scene.xml")))
+        self._model = compile_scene(task)
         self._data = mujoco.MjData(self._model)
         self._renderer = mujoco.Renderer(self._model, HEIGHT, WIDTH)
 

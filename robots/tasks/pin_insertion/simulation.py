@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.station.tasks import task_tables
-from robots.tasks.pin_insertion.arm import joints_of
+from robots.tasks.pin_insertion.arm import Arm
 from robots.tasks.pin_insertion.scenes import GRASP_M, KNOB_M, PITCH_M, draw
 from robots.world.draws import Servos, light, mount_camera, uniform
 from robots.world.sensing import Delayed
@@ -41,6 +41,8 @@ def hole_at(target: Array) -> Array:
 class Simulation:
     """Randomisation, sensing, acting and auditing of one simulated station."""
 
+    FOLDER = Path(__file__).parent
+
     def __init__(self, model: MjModel, station_seed: int) -> None:
         """Makes the station's own draw, which stays fixed for its life, and applies it to `model`.
 
@@ -48,7 +50,7 @@ class Simulation:
             model: the compiled `scene.xml`; changed in place.
             station_seed: names the unit; equal seeds give equal stations.
         """
-        task = task_tables(Path(__file__).parent)
+        task = task_tables(self.FOLDER)
         draws = self._draws = task["randomisation"]
         self._reset: dict[str, Any] = task["reset"]
         self._success: dict[str, float] = task["success"]
@@ -63,7 +65,9 @@ class Simulation:
             away_m = draws["camera_position_station_sigma_m"]
             roll = (0.0, 0.0, draws["camera_roll_station_sigma_rad"])
             mount_camera(model, name, rng, away_m, roll)
-        self._arm = slice(0, 6)
+        model.body_gravcomp[:] *= 1.0 - uniform(rng, draws["weight_left_station"])
+        self._hinges = slice(0, 6)
+        self._arm = Arm()
         self._finger = int(model.joint("finger_a").qposadr[0])
         self._pin = int(model.joint("pin").qposadr[0])
         self._pin_dof = int(model.joint("pin").dofadr[0])
@@ -73,7 +77,7 @@ class Simulation:
         hand_kg: float = model.body("hand").subtreemass[0]
         self._weight_n = np.array([0.0, 0.0, 9.81 * hand_kg])
         self._solid = np.flatnonzero(model.geom_contype == 1)
-        self._servos = Servos(model, self._arm)
+        self._servos = Servos(model, self._hinges)
         self._target = np.array([1.0, 1.0])
         self._hole_bias = np.zeros(3)
         self._force_bias = np.zeros(3)
@@ -154,12 +158,12 @@ class Simulation:
     def apply(self, model: MjModel, data: MjData, action: Array) -> None:
         """Writes the limited hand target (3,) and gap between the pads, in metres, to the servos."""
         del model
-        data.ctrl[:6] = joints_of(action[:3], self._tilt)
+        data.ctrl[:6] = self._arm.joints_of(action[:3], self._tilt)
         data.ctrl[6] = 0.5 * action[3]
 
     def _pose(self, data: MjData, action: Array) -> None:
         """Puts the arm where a set-point would bring it."""
-        data.ctrl[:6] = data.qpos[self._arm] = joints_of(action[:3], self._tilt)
+        data.ctrl[:6] = data.qpos[self._hinges] = self._arm.joints_of(action[:3], self._tilt)
         data.ctrl[6] = 0.5 * action[3]
         data.qpos[self._finger : self._finger + 2] = 0.5 * action[3]
 
@@ -234,7 +238,7 @@ class Simulation:
         scene = draw(rng, kind, hole_at(self._target))
         mujoco.mj_resetData(model, data)
         self._pose(data, scene.hand)
-        data.ctrl[:6] = joints_of(scene.hand[:3] - [0.0, 0.0, scene.press_m], self._tilt)
+        data.ctrl[:6] = self._arm.joints_of(scene.hand[:3] - [0.0, 0.0, scene.press_m], self._tilt)
         if scene.held:
             data.ctrl[6] = 0.002
         data.qpos[self._pin : self._pin + 7] = scene.pin

@@ -5,18 +5,15 @@ and a coarse model will do. Lengths in metres, angles in radians, table frame un
 """
 
 import math
-from collections.abc import Generator
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Observation = dict[str, Array]
+from robots.skills import Arm, Array, Hand, Observation, Robot, Script, ScriptedReset
+
 Point = tuple[float, float]
 Pose = tuple[float, float, float]
-Script = Generator[Point, Observation, None]
 
-_PERIOD_S = 1.0 / 30.0
 _LOW, _HIGH = (-0.355, -0.255), (0.355, 0.255)
 _TRAVEL_M_S, _PUSH_M_S = 0.5, 0.18
 _TOOL_RADIUS_M, _STAND_OFF_M, _ORBIT_M = 0.010, 0.010, 0.130
@@ -38,39 +35,19 @@ _CONTACTS: Array = np.array(
 )
 
 
-class Reset:
-    """Looks, chooses the push that brings the block nearest to the target, pushes, looks again."""
+class Reset(ScriptedReset):
+    """Looks, chooses the push that brings the block nearest to the target, pushes, looks again.
 
-    def reset(self, observation: Observation, target: Array) -> None:
-        """Begins a try.
+    The target is the pose that the block shall have (3,): x, y in metres, yaw in radians.
+    """
 
-        Args:
-            observation: the station's sensors now.
-            target: pose the block shall have afterwards, (3,): x, y in metres, yaw in radians.
-        """
+    def script(self, observation: Observation, target: Array) -> Script[None]:
         self._target: Pose = (float(target[0]), float(target[1]), float(target[2]))
-        self._sense(observation)
-        self._aim = self._tool
-        self._script = self._run()
-        self._pending: Point | None = next(self._script)
-
-    def act(self, observation: Observation) -> Array | None:
-        """Next tool target (2,) in metres, or None when the reset is done."""
-        try:
-            return np.array(self._script.send(observation))
-        except StopIteration:
-            return None
-
-    def _sense(self, observation: Observation) -> None:
-        tool, pose = observation["tool_position_m"], observation["object_pose"]
-        self._tool: Point = (float(tool[0]), float(tool[1]))
-        self._pose: Pose = (float(pose[0]), float(pose[1]), float(pose[2]))
-
-    def _run(self) -> Script:
-        self._sense((yield self._aim))
+        self._robot = Robot(observation, observation["tool_position_m"])
+        self._hand = Hand(self._robot, Arm(slice(0, 2), gap=None))
         for _ in range(60):
-            yield from self._hold(3)
-            pose = self._pose
+            yield from self._hand.hold(3)
+            pose = self._pose()
             away = math.hypot(pose[0] - self._target[0], pose[1] - self._target[1])
             turned = abs(math.remainder(pose[2] - self._target[2], math.tau))
             if away < _POSITION_OK_M and turned < _YAW_OK_RAD:
@@ -84,18 +61,14 @@ class Reset:
                 (end[0] + (start[0] - end[0]) * back, end[1] + (start[1] - end[1]) * back),
                 _TRAVEL_M_S,
             )
-        yield from self._leave(self._pose)
+        yield from self._leave(self._pose())
 
-    def _hold(self, steps: int) -> Script:
-        for _ in range(steps):
-            self._sense((yield self._aim))
+    def _pose(self) -> Pose:
+        x, y, yaw = (float(value) for value in self._robot.seen["object_pose"])
+        return x, y, yaw
 
-    def _go(self, target: Point, speed_m_s: float) -> Script:
-        (x, y), (to_x, to_y) = self._aim, _inside(target)
-        steps = max(1, math.ceil(math.hypot(to_x - x, to_y - y) / (speed_m_s * _PERIOD_S)))
-        for k in range(1, steps + 1):
-            self._aim = (x + (to_x - x) * k / steps, y + (to_y - y) * k / steps)
-            self._sense((yield self._aim))
+    def _go(self, target: Point, speed_m_s: float) -> Script[None]:
+        yield from self._hand.move(_inside(target), speed_m_s)
 
     def _choose(self, pose: Pose) -> tuple[Point, Point]:
         """Start and end of the push whose predicted outcome is nearest to the target."""
@@ -137,7 +110,7 @@ class Reset:
             start[1] + reach * float(way_y[chosen]),
         )
 
-    def _approach(self, pose: Pose, start: Point, end: Point) -> Script:
+    def _approach(self, pose: Pose, start: Point, end: Point) -> Script[None]:
         """Out to a circle round the block, along it, and in against the push's direction."""
         far = math.dist(start, end)
         way = ((end[0] - start[0]) / far, (end[1] - start[1]) / far)
@@ -145,7 +118,7 @@ class Reset:
         along = x * way[0] + y * way[1]
         back = along + math.sqrt(max(along * along - x * x - y * y + _ORBIT_M**2, 0.0))
         entry = (start[0] - max(back, 0.0) * way[0], start[1] - max(back, 0.0) * way[1])
-        here = math.atan2(self._aim[1] - pose[1], self._aim[0] - pose[0])
+        here = math.atan2(self._hand.aim[1] - pose[1], self._hand.aim[0] - pose[0])
         there = math.atan2(entry[1] - pose[1], entry[0] - pose[0])
         turn = math.remainder(there - here, math.tau)
         if not all(_fits(_on_circle(pose, here + turn * k / 6)) for k in range(1, 6)):
@@ -157,13 +130,13 @@ class Reset:
             yield from self._go(_on_circle(pose, here + turn * k / count), _TRAVEL_M_S)
         yield from self._go(entry, _TRAVEL_M_S)
         yield from self._go(start, _TRAVEL_M_S)
-        yield from self._hold(2)
+        yield from self._hand.hold(2)
 
-    def _leave(self, pose: Pose) -> Script:
+    def _leave(self, pose: Pose) -> Script[None]:
         """Straight out to a circle round the block."""
-        bearing = math.atan2(self._aim[1] - pose[1], self._aim[0] - pose[0])
+        bearing = math.atan2(self._hand.aim[1] - pose[1], self._hand.aim[0] - pose[0])
         yield from self._go(_on_circle(pose, bearing, 0.155), _TRAVEL_M_S)
-        yield from self._hold(6)
+        yield from self._hand.hold(6)
 
 
 def _on_circle(pose: Pose, bearing: float, radius: float = _ORBIT_M) -> Point:

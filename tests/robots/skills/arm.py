@@ -15,12 +15,16 @@ class Bench:
         thing_m: Width of what is between the fingers of each hand, 0 for nothing.
         floor_m: Height of the floor.
         follow: Share of the way to its target that a hand goes in a step.
+        sag_m: By which it hangs below its target.
     """
 
-    def __init__(self, hands=1, thing_m=0.01, floor_m=-1.0, follow=1.0, stiffness_n_m=2000.0):
+    def __init__(
+        self, hands=1, thing_m=0.01, floor_m=-1.0, follow=1.0, stiffness_n_m=2000.0, sag_m=0.0
+    ):
         self.hands = hands
         self.thing_m = [thing_m] * hands
         self.floor_m, self.follow, self.stiffness_n_m = floor_m, follow, stiffness_n_m
+        self.sag = np.array([0.0, 0.0, sag_m])
         self.place = np.zeros((hands, 3))
         self.place[:, 2] = 0.1
         self.target = self.place.copy()
@@ -48,7 +52,7 @@ class Bench:
         self.commands.append(action)
         parts = action.reshape(self.hands, 4)
         self.target, self.wanted = parts[:, :3].copy(), parts[:, 3].copy()
-        self.place += self.follow * (self.target - self.place)
+        self.place += self.follow * (self.target - self.sag - self.place)
         self.place[:, 2] = np.maximum(self.place[:, 2], self.floor_m)
         self.gap = np.maximum(self.wanted, self.thing_m)
         return self.observe()

@@ -49,6 +49,16 @@ def test_a_move_that_is_stopped_short_says_so():
     assert bench.target[0, 2] > 0.04
 
 
+def test_reaching_makes_up_for_a_sagging_arm():
+    bench, hand = one(sag_m=0.003, follow=0.5)
+    place = (0.05, 0.0, 0.05)
+    assert failed(bench, hand.move(place, 0.1, within_m=0.001)) is Failure.BLOCKED
+    bench.run(hand.reach(place, 0.1, near_m=0.001))
+    assert np.linalg.norm(bench.place[0] - place) < 0.001
+    bench, hand = one(floor_m=0.05)
+    assert failed(bench, hand.reach((0.0, 0.0, 0.03), 0.1, near_m=0.001)) is Failure.BLOCKED
+
+
 def test_a_hand_turns_on_its_way_by_the_slower_of_both():
     bench = Bench()
     hand = Hand(bench.robot(), Arm(gap=None, yaw=3))

@@ -1,0 +1,1 @@
+"""Pin insertion, easy: chamfered, with a better estimate of the hole."""
