@@ -17,6 +17,7 @@ from robots.station.sandboxed import SandboxedChildren  # noqa: E402
 from robots.station.tasks import load_task  # noqa: E402
 from robots.tasks.zip_tie_fastening import scenes, verify  # noqa: E402
 from robots.tasks.zip_tie_fastening.reset import Reset  # noqa: E402
+from robots.tasks.zip_tie_fastening.tie import Held  # noqa: E402
 
 TASK = load_task("zip_tie_fastening")
 RECIPES = Path(__file__).resolve().parents[2] / "recipes" / "zip_tie_fastening"
@@ -106,6 +107,16 @@ def bench():
 
 def test_every_actuator_has_a_force_limit(bench):
     assert bench.driver.model.actuator_forcelimited.all()
+
+
+def test_the_strap_finds_a_shape_in_which_a_segment_lies_where_it_is_held(bench):
+    bench.hold(-0.01)
+    for yaw, place in ((0.0, (0.0, 0.03, 0.0)), (-0.4, (-0.01, 0.04, 0.01))):
+        held = Held(17, np.array(place), yaw)
+        assert bench.tie.shape(bench.driver.model, bench.data, held) < 1e-4
+        body = bench.driver.model.body("s17").id
+        along = bench.data.xmat[body].reshape(3, 3)[:, 0]
+        assert along == pytest.approx((np.sin(yaw), -np.cos(yaw), 0.0), abs=1e-3)
 
 
 def test_a_strap_goes_in_segment_by_segment_and_does_not_come_back(bench):

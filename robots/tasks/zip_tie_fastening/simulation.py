@@ -37,6 +37,9 @@ _TICK_STEPS = 10
 class Simulation:
     """Randomisation, sensing, acting and auditing of one simulated station."""
 
+    FOLDER = Path(__file__).parent
+    """Of the `task.toml`; a variant has its own."""
+
     def __init__(self, model: MjModel, station_seed: int) -> None:
         """Makes the station's own draw, which stays fixed for its life, and applies it to `model`.
 
@@ -44,7 +47,7 @@ class Simulation:
             model: the compiled `scene.xml`; changed in place.
             station_seed: names the unit; equal seeds give equal stations.
         """
-        task = task_tables(Path(__file__).parent)
+        task = task_tables(self.FOLDER)
         draws = self._draws = task["randomisation"]
         self._reset: dict[str, Any] = task["reset"]
         self._success: dict[str, float] = task["success"]

@@ -60,13 +60,13 @@ class Tie:
         names = [f"s{index:02d}" for index in range(1, SEGMENTS + 1)]
         self.bodies = [int(model.body(name).id) for name in names]
         self.strap = {int(model.body(name).geomadr[0]) for name in names}
-        self._dofs = slice(*(int(model.body(names[0]).dofadr[0]) + n for n in (0, 2 * SEGMENTS)))
-        self._hinges = slice(
-            *(int(model.jnt_qposadr[model.body(names[0]).jntadr[0]]) + n for n in (0, 2 * SEGMENTS))
-        )
-        joints = slice(*(int(model.body(names[0]).jntadr[0]) + n for n in (0, 2 * SEGMENTS)))
-        self._joints = joints
-        self._stiffness = model.jnt_stiffness[joints].copy()
+        first, hinges = model.body(names[0]), 2 * SEGMENTS
+        joint, dof = int(first.jntadr[0]), int(first.dofadr[0])
+        hinge = int(model.jnt_qposadr[joint])
+        self._joints = slice(joint, joint + hinges)
+        self._dofs = slice(dof, dof + hinges)
+        self._hinges = slice(hinge, hinge + hinges)
+        self._stiffness = model.jnt_stiffness[self._joints].copy()
         self._pawls = {
             index: int(model.tendon(f"pawl{index:02d}").id)
             for index in range(_FIRST_PAWL, SEGMENTS + 1)
