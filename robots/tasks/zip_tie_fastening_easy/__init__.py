@@ -1,0 +1,1 @@
+"""Zip-tie fastening, easy: less to be wrong about."""

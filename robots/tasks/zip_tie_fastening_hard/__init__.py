@@ -1,0 +1,1 @@
+"""Zip-tie fastening, hard: with worse estimates, and ties that differ more."""
