@@ -124,10 +124,11 @@ class SlurmLauncher:
 
     def cancel(self, folder: Path, launched: Launched) -> None:
         del folder
-        # --full: the batch script's own process too, which is the runner.
-        _command(["scancel", "--full", "--signal=TERM", launched.handle])
         if self.queued(launched) == "queued":
             _command(["scancel", launched.handle])
+        else:
+            # --full: the batch script's own process too, which is the runner.
+            _command(["scancel", "--full", "--signal=TERM", launched.handle])
 
 
 class RayLauncher:

@@ -182,6 +182,8 @@ def _standing(folder: Path, queued: str | None) -> tuple[JobState, str]:
         if is_alive(process):
             return JobState.RUNNING, ""
         return JobState.LOST, f"process {process.pid} is gone and left no exit record"
+    if queued == "gone" and process is None and (folder / "cancel").exists():
+        return JobState.CANCELLED, "cancelled before it began"
     if queued == "gone":
         return JobState.LOST, "its queue does not know it any more, and it left no exit record"
     return (JobState.RUNNING if process and queued == "running" else JobState.QUEUED), queued
