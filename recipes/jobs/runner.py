@@ -39,7 +39,9 @@ GRACE_S = 20.0
 LIBRARIES = ("numpy", "torch", "safetensors", "pyarrow", "av")
 """Distributions that training code may import, with whatever they need, where they are installed."""
 
-_LEARNING = Path(__file__).resolve().parents[1] / "learning"
+_FLOORS = Path(__file__).resolve().parents[2]
+_OURS = ("recipes/learning", "robots/dataset")
+"""What training code may import of this project."""
 
 
 def run(folder: Path) -> int:
@@ -142,8 +144,8 @@ def sandbox_of(folder: Path, spec: JobSpec) -> SandboxSpec:
             os.chown(path, SANDBOX_UID, SANDBOX_UID)
     mounts: list[Mount] = [
         *python_mounts(installed(LIBRARIES)).mounts,
-        Data(b"", f"{SITE}/recipes/__init__.py"),
-        Bind(_LEARNING, f"{SITE}/recipes/learning"),
+        *(Data(b"", f"{SITE}/{name.partition('/')[0]}/__init__.py") for name in _OURS),
+        *(Bind(_FLOORS / name, f"{SITE}/{name}") for name in _OURS),
         Bind((folder / "recipe").resolve(), f"{INSIDE}/recipe"),
         Bind(out.resolve(), f"{INSIDE}/out", writable=True),
     ]

@@ -127,6 +127,7 @@ class Actor(nn.Module):
 
 
 def follow(target: nn.Module, source: nn.Module, share: float) -> None:
-    """Moves a target network by a share of the way to its source, all weights in one call."""
+    """Moves a target network by a share of the way to its source."""
     with torch.no_grad():
-        torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), share)
+        for moved, goal in zip(target.parameters(), source.parameters(), strict=True):
+            moved.lerp_(goal, share)

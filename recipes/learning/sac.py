@@ -60,7 +60,7 @@ class Sac:
         self.actor = Actor(observations, actions, s.hidden).to(self.device)
         sizes = (observations + actions, *s.hidden, 1)
         self.critics = Ensemble(s.critics, sizes, layer_norm=s.layer_norm).to(self.device)
-        self.targets = deepcopy(self.critics).requires_grad_(requires_grad=False)
+        self.targets = deepcopy(self.critics).requires_grad_(False)
         self.log_alpha = torch.tensor(s.alpha, device=self.device).log().requires_grad_()
         self.entropy = -float(actions) if s.target_entropy is None else s.target_entropy
 
@@ -91,7 +91,9 @@ class Sac:
                 value = value - self.log_alpha.exp() * log_prob
             wanted = torch.addcmul(batch["reward"], batch["goes_on"], value, value=s.gamma)
         found = self.critics(torch.cat((batch["observation"], batch["action"]), -1)).squeeze(-1)
-        loss = nn.functional.mse_loss(found, wanted.expand_as(found), reduction="sum") / wanted.numel()
+        loss = (
+            nn.functional.mse_loss(found, wanted.expand_as(found), reduction="sum") / wanted.numel()
+        )
         self.critic_optimiser.zero_grad()
         loss.backward()
         self.critic_optimiser.step()
@@ -109,7 +111,7 @@ class Sac:
         observation = batch["observation"]
         action, log_prob = self.actor.sample(observation)
         for parameter in self.critics.parameters():
-            parameter.requires_grad_(requires_grad=False)
+            parameter.requires_grad_(False)
         value = self.critics(torch.cat((observation, action), -1)).squeeze(-1)
         # SAC takes the worse of two; with many critics their mean does as well (REDQ, 2101.05982).
         value = value.amin(0) if s.critics <= 2 else value.mean(0)
@@ -125,7 +127,7 @@ class Sac:
         loss.backward()
         self.actor_optimiser.step()
         for parameter in self.critics.parameters():
-            parameter.requires_grad_(requires_grad=True)
+            parameter.requires_grad_(True)
         surplus = (log_prob.detach() + self.entropy).mean()
         self.alpha_optimiser.zero_grad()
         (-self.log_alpha * surplus).backward()

@@ -33,6 +33,10 @@ IMAGE_SAMPLES = 64
 _DTYPES = {"float64": "float32", "float32": "float32", "int64": "int64", "bool": "bool"}
 
 
+class DatasetError(ValueError):
+    """A dataset that cannot be written or read; names file, column and remedy."""
+
+
 def feature(array: NDArray[Any], names: Sequence[str] | None = None) -> dict[str, Any]:
     """A column of numbers, one row a frame.
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.dataset import features as f
-from robots.dataset.writer import DatasetError
+from robots.dataset.features import DatasetError
 
 # pyarrow ships no type information.
 pa: Any = importlib.import_module("pyarrow")

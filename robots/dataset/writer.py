@@ -9,7 +9,7 @@ against each other before anything has its name.
 import importlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.dataset import features as f
+from robots.dataset.features import DatasetError
 from robots.dataset.video import CODEC, PIXELS, write_video
 
 # pyarrow ships no type information.
@@ -27,10 +28,6 @@ Frames = Mapping[str, NDArray[np.uint8]]
 ROW_INDEX = "task"
 
 
-class DatasetError(ValueError):
-    """A dataset that cannot be written or read; names file, column and remedy."""
-
-
 class DatasetWriter:
     """A dataset that grows; one process at a time.
 
@@ -38,13 +35,21 @@ class DatasetWriter:
         root: Its folder, made if it is missing.
         fps: Frames a second, the policy's rate.
         robot_type: Of the station, such as its task's name.
+        names: Of a column's numbers, by column.
 
     Raises:
         DatasetError: What lies there is another format's, or has another rate.
     """
 
-    def __init__(self, root: Path, fps: float, robot_type: str) -> None:
+    def __init__(
+        self,
+        root: Path,
+        fps: float,
+        robot_type: str,
+        names: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self.root = root
+        self._names = names or {}
         (root / "meta").mkdir(parents=True, exist_ok=True)
         path = root / f.INFO_PATH
         self._info = json.loads(path.read_text()) if path.exists() else _new(fps, robot_type)
@@ -89,7 +94,9 @@ class DatasetWriter:
             **f.index_columns(count, fps, index, first, number),
             **{name: np.asarray(array) for name, array in columns.items()},
         }
-        described = {name: f.feature(array) for name, array in columns.items()}
+        described = {
+            name: f.feature(array, self._names.get(name)) for name, array in columns.items()
+        }
         for name, array in images.items():
             height, width = array.shape[1:3]
             described[name] = f.video_feature(height, width, fps, CODEC, PIXELS)

@@ -12,9 +12,10 @@ import pytest
 pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'enpire-tui[data]'")
 
 from robots.dataset import features as f
+from robots.dataset.features import DatasetError
 from robots.dataset.reader import Dataset
 from robots.dataset.video import read_video
-from robots.dataset.writer import DatasetError, DatasetWriter, read_tasks
+from robots.dataset.writer import DatasetWriter, read_tasks
 
 
 def episode(rng, frames: int) -> dict[str, np.ndarray]:
