@@ -1,7 +1,8 @@
 """What a box is told about jobs: `python -m recipes.jobs VERB ROOT ...`, from its own shell or by SSH.
 
 Answers are JSON on stdout; a refusal goes to stderr with exit code 2. Verbs: submit (spec on stdin),
-status JOB, list, read JOB FILE OFFSET LIMIT (raw bytes), cancel JOB, and run FOLDER, the runner.
+status JOB, list, read JOB FILE OFFSET LIMIT (raw bytes), cancel JOB, put NAME (a tar file on stdin;
+the folder where it now lies comes back), and run FOLDER, the runner.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from recipes.jobs.records import JobRefused, JobSpec, JobStatus, Launched
 from recipes.jobs.store import Store
 
 REFUSED = 2
-_CHECKPOINT = re.compile(r"out/checkpoints/[\w.-]+\.safetensors")
+_RESULT = re.compile(r"out/(checkpoints/[\w.-]+\.safetensors|policy/[\w.-]+)")
 
 
 def main() -> int:
@@ -35,6 +36,8 @@ def main() -> int:
                 _say(status(jobs.folder(options.job), options.ray))
             case "list":
                 _say([status(jobs.folder(name), options.ray) for name in jobs.all()])
+            case "put":
+                _say(str(jobs.put(options.job, sys.stdin.buffer)))
             case "cancel":
                 _say(cancel(jobs.folder(options.job), options.ray))
             case _:
@@ -80,8 +83,10 @@ def cancel(folder: Path, ray: str = RAY) -> JobStatus:
 
 def _read(folder: Path, name: str, offset: int, limit: int) -> None:
     path = folder / name
-    if name not in store.FILES and not _CHECKPOINT.fullmatch(name):
-        raise JobRefused(f"file: {name!r}; readable are {', '.join(store.FILES)} and checkpoints")
+    if name not in store.FILES and not _RESULT.fullmatch(name):
+        raise JobRefused(
+            f"file: {name!r}; readable are {', '.join(store.FILES)} and what lies in checkpoints and policy"
+        )
     # SAFETY: the training code writes these, and a link of its making leads anywhere.
     if path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
         raise JobRefused(f"file: {name!r} is a link")
@@ -98,7 +103,9 @@ def _say(value: object) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m recipes.jobs", description=__doc__)
-    parser.add_argument("verb", choices=("submit", "status", "list", "read", "cancel", "run"))
+    parser.add_argument(
+        "verb", choices=("submit", "status", "list", "read", "cancel", "put", "run")
+    )
     parser.add_argument("root", type=Path, help="folder of this box's jobs; for run, the job's")
     parser.add_argument("job", nargs="?", default="")
     parser.add_argument("file", nargs="?", default="")

@@ -6,7 +6,10 @@ call that goes through says how it is. Nothing here is kept in memory that the b
 
 import asyncio
 import contextlib
+import hashlib
+import io
 import sys
+import tarfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -126,6 +129,16 @@ class Box:
         """
         return self._keep(await self._ask(JobStatus, "cancel", job_id))
 
+    async def put(self, folder: Path) -> str:
+        """Copy a folder of data to the box, unless it has it; returns where it lies there.
+
+        Raises:
+            JobRefused: The box does not take it.
+            ShellBroken: It may be there: put it again.
+        """
+        content, sha256 = await asyncio.to_thread(_packed, folder)
+        return await self._ask(str, "put", f"{folder.name[:40]}-{sha256[:16]}", stdin=content)
+
     async def read(self, job_id: str, file: str, offset: int = 0) -> bytes:
         """Bytes of a job's file from an offset on, at most a MiB; b"" at its end.
 
@@ -198,6 +211,19 @@ class Box:
         if code != 0:
             raise ShellBroken(f"{self.name}: {verb} ended with {code}: {words_said.strip()[-500:]}")
         return told
+
+
+def _packed(folder: Path) -> tuple[bytes, str]:
+    """A folder as a tar file, the same bytes for the same content, and its hash."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archived:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                entry = tarfile.TarInfo(path.relative_to(folder).as_posix())
+                entry.size, entry.mode = path.stat().st_size, 0o644
+                with path.open("rb") as file:
+                    archived.addfile(entry, file)
+    return buffer.getvalue(), hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
 def _row(line: bytes) -> dict[str, Any] | None:

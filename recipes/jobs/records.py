@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from robots.wire.records import Frozen, RecipeArchive
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 class JobRefused(ValueError):
@@ -71,7 +71,7 @@ class JobSpec(Frozen):
 
     def __post_init__(self) -> None:
         for name in (self.job_id, self.resume_from or "none"):
-            if not _ID.fullmatch(name):
+            if not ID.fullmatch(name):
                 raise JobRefused(
                     f"job_id: {name!r}; use 1 to 64 letters, digits, '-', '_' and '.', "
                     "the first a letter or digit"
@@ -127,13 +127,15 @@ class JobStatus(Frozen):
         progress: The last progress row of its log, as the training code wrote it.
         log_bytes: Size of its log.
         checkpoints: Names of the files in its `out/checkpoints`, newest last.
+        policy: Names of the files in its `out/policy`: what the recipe lacks to be played.
     """
 
     job_id: str
     state: JobState
     detail: str = ""
     seconds: float = 0.0
-    progress: Mapping[str, float | int | str] = {}
+    progress: Mapping[str, float | int | str | None] = {}
     log_bytes: int = 0
     use: Use | None = None
     checkpoints: tuple[str, ...] = ()
+    policy: tuple[str, ...] = ()

@@ -15,15 +15,16 @@ import contextlib
 import fcntl
 import os
 import shutil
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import msgspec
 
-from recipes.jobs.records import Ended, JobRefused, JobSpec, JobState, JobStatus, Use
+from recipes.jobs.records import ID, Ended, JobRefused, JobSpec, JobState, JobStatus, Use
 from robots.station import archive
 from robots.wire.processes import is_alive, read_pid_file
 
@@ -85,6 +86,35 @@ class Store:
         finally:
             shutil.rmtree(new, ignore_errors=True)
         return place, True
+
+    def put(self, name: str, content: IO[bytes]) -> Path:
+        """Unpack a tar file as a folder of data that jobs read; one that is there stays as it is.
+
+        Args:
+            name: Names its content: two different contents never have one name.
+            content: The tar file, read as it comes.
+
+        Raises:
+            JobRefused: The name is none, or the file holds what data may not.
+        """
+        if not ID.fullmatch(name):
+            raise JobRefused(f"name: {name!r}; use letters, digits, '-', '_' and '.'")
+        place = self.root / ".data" / name
+        place.parent.mkdir(exist_ok=True)
+        if place.is_dir():
+            return place
+        new = Path(tempfile.mkdtemp(prefix=".new-", dir=place.parent))
+        try:
+            with tarfile.open(fileobj=content, mode="r|*") as archived:
+                archived.extractall(new, filter="data")
+            new.chmod(0o755)
+            with contextlib.suppress(OSError):
+                new.rename(place)
+        except tarfile.TarError as error:
+            raise JobRefused(f"{name}: {error}") from None
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+        return place
 
     def all(self) -> list[str]:
         """Ids of all jobs, oldest first."""
@@ -170,7 +200,8 @@ def status(folder: Path, queued: str | None) -> JobStatus:
         progress=last_row(log, "progress"),
         log_bytes=log.stat().st_size if log.exists() else 0,
         use=msgspec.convert(row, Use) if row else None,
-        checkpoints=_checkpoints(folder),
+        checkpoints=_files(folder / "out" / "checkpoints", "*.safetensors"),
+        policy=_files(folder / "out" / "policy", "*"),
     )
 
 
@@ -196,6 +227,6 @@ def _began_s(folder: Path) -> float | None:
         return None
 
 
-def _checkpoints(folder: Path) -> tuple[str, ...]:
-    found = (folder / "out" / "checkpoints").glob("*.safetensors")
+def _files(folder: Path, pattern: str) -> tuple[str, ...]:
+    found = [path for path in folder.glob(pattern) if path.is_file() and not path.is_symlink()]
     return tuple(path.name for path in sorted(found, key=lambda path: path.stat().st_mtime_ns))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Number = float | int
+_ENDLESS = (float("inf"), float("-inf"))
 
 
 class Job:
@@ -64,7 +65,9 @@ class Job:
 
     def write(self, kind: str, **values: Number | str) -> None:
         """Add a row to the log; whole, with one write."""
-        row = {"kind": kind, "wall_s": round(time.time(), 3), **values}
+        # JSON has no word for what is no number; a diverged loss must not hide the row.
+        told = {k: None if v != v or v in _ENDLESS else v for k, v in values.items()}
+        row = {"kind": kind, "wall_s": round(time.time(), 3), **told}
         self._log.write(json.dumps(row).encode() + b"\n")
 
     def save(self, name: str, tensors: "Mapping[str, Tensor]", **notes: Number | str) -> Path:

@@ -19,7 +19,12 @@ _SEEN = "observation."
 
 
 def export(
-    recordings: Iterable[Path], writer: DatasetWriter, spec: TaskSpec, *, failures: bool = True
+    recordings: Iterable[Path],
+    writer: DatasetWriter,
+    spec: TaskSpec,
+    *,
+    failures: bool = True,
+    most: int | None = None,
 ) -> int:
     """Add recordings to a dataset, in the order given; returns how many were added.
 
@@ -28,10 +33,13 @@ def export(
         writer: Of a dataset of that task's rate.
         spec: The task.
         failures: Whether failed episodes are wanted as well; void ones never are.
+        most: Episodes that are added at most; None for all.
     """
     added = 0
     wanted = (Outcome.SUCCESS, Outcome.FAILURE) if failures else (Outcome.SUCCESS,)
     for path in recordings:
+        if added == most:
+            break
         info, columns = read_recording(path)
         if info.episode.outcome in wanted and len(columns["time_s"]):
             writer.add(spec.description or spec.name, columns_of(info, columns, spec))

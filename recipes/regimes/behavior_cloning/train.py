@@ -34,7 +34,7 @@ def main() -> None:
     inputs = seen(states).reshape(len(states), -1)
     outputs = done(actions).reshape(len(actions), -1)
 
-    last = data.episode > data.episodes * (1.0 - HELD_OUT)
+    last = data.episode >= data.episodes * (1.0 - HELD_OUT)
     x, y = tensors(inputs[~last], outputs[~last], device=device)
     held_x, held_y = tensors(inputs[last], outputs[last], device=device)
 
