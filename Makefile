@@ -31,6 +31,7 @@ test: setup ## the tests, under ten minutes
 	$(BIN)/python -m pytest -m "not long" $(ARGS)
 
 test-all: setup ## the tests with the long ones, then the mutants
+	@scripts/system_packages.sh long
 	$(BIN)/python -m pytest $(ARGS)
 	$(BIN)/python -m tests.mutants
 
