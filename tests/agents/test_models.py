@@ -165,9 +165,13 @@ def decided(fleet: Fleet) -> list[str]:
     return [event.decision for event in fleet.events(DecisionLearned)]
 
 
+def waits(fleet) -> bool:
+    return any(line.startswith("tool: wait") and "10" in line for line in lines(fleet))
+
+
 async def waiting(fleet: Fleet) -> None:
     """Until the second session has begun to wait."""
-    await fleet.until(lambda: any(line == 'tool: wait {"minutes":10}' for line in lines(fleet)))
+    await fleet.until(lambda: waits(fleet))
 
 
 async def test_an_agent_edits_explores_hands_in_and_finishes(fleet, host, kind) -> None:
@@ -263,7 +267,7 @@ async def test_a_restart_at_any_point_repeats_nothing(fleet, host, kind) -> None
         await fleet.until(
             lambda rows=rows: fleet.journal.last_seq >= rows or len(lines(fleet)) > 60
         )
-        done = any(line == 'tool: wait {"minutes":10}' for line in lines(fleet))
+        done = waits(fleet)
         await fleet.stop()
         if done:
             break
