@@ -31,6 +31,7 @@ test: setup ## the tests, under ten minutes
 	$(BIN)/python -m pytest -m "not long" $(ARGS)
 
 test-all: setup ## the tests with the long ones
+	@scripts/system_packages.sh long
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: setup ## ruff, and the contract between the floors

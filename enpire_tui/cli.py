@@ -109,7 +109,39 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--episodes", type=_positive, default=100, metavar="N", help="how many")
     evaluate.add_argument("--run", default="", metavar="RUN", help="run whose commit is meant")
     evaluate.add_argument("--workers", type=_positive, default=0, metavar="N", help="processes")
+    evaluate.add_argument("--record", type=Path, metavar="DIR", help="record every episode there")
+
+    _add_train(_add(commands.add_parser, "train", "run a recipe's training as a job on a box"))
+    jobs = _add(commands.add_parser, "jobs", "the training jobs of a box")
+    jobs.add_argument("--box", default="local", metavar="B", help="box of the fleet file (local)")
+    jobs.add_argument("--cancel", default="", metavar="JOB", help="have this one ended")
+    export = _add(commands.add_parser, "episodes", "recordings as a LeRobot dataset")
+    export.add_argument("recordings", type=Path, metavar="RECORDINGS", help="folder of .npz files")
+    export.add_argument("--task", default="push_t", metavar="T", help="their task (push_t)")
+    export.add_argument("--successes", action="store_true", help="only those that succeeded")
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="dataset")
     return parser
+
+
+def _add_train(train: argparse.ArgumentParser) -> None:
+    add = train.add_argument
+    add("recipe", metavar="RECIPE", help="a folder, a commit of a run, or a regime by name")
+    add("--task", default="push_t", metavar="T", help="task (push_t)")
+    add("--box", default="local", metavar="B", help="box of the fleet file (local)")
+    add("--data", type=Path, action="append", default=[], metavar="DIR", help="LeRobot dataset")
+    add("--demonstrations", type=_positive, default=0, metavar="N",
+        help="record N successful episodes of the task's reference as data first")  # fmt: skip
+    add(
+        "--id", dest="job", default="", metavar="JOB", help="its id; the same again is the same job"
+    )
+    add("--resume", default="", metavar="JOB", help="go on from this earlier job of the box")
+    add("--cpus", type=float, default=2.0, metavar="N", help="processors (2)")
+    add("--gpus", type=int, default=0, metavar="N", help="GPUs (0)")
+    add("--processes", type=_positive, default=1, metavar="N", help="by torchrun (1)")
+    add("--minutes", type=_minutes, default=24 * 60.0, metavar="M", help="its limit (a day)")
+    add("--unsandboxed", action="store_true", help="without walls, where no sandbox works")
+    add("--argument", dest="arguments", action="append", default=[], metavar="A",
+        help="for its train.py; may be given again")  # fmt: skip
 
 
 def _add_environment(parser: argparse.ArgumentParser) -> None:

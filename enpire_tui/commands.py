@@ -212,8 +212,54 @@ def evaluate(arguments: argparse.Namespace) -> int:
         run=arguments.run,
         workers=arguments.workers,
         json=arguments.json,
+        record=arguments.record,
     )
     return scoring.run(options, home)
+
+
+@_told
+def train(arguments: argparse.Namespace) -> int:
+    """Runs a recipe's training as a job."""
+    from enpire_tui import train as training
+
+    fleet, home, _ = resolve(arguments)
+    asked = {name: getattr(arguments, name) for name in training.Options.__struct_fields__}
+    asked |= {"data": tuple(arguments.data), "arguments": tuple(arguments.arguments)}
+    return training.run(training.Options(**asked), fleet, home)
+
+
+@_told
+def jobs(arguments: argparse.Namespace) -> int:
+    """Lists the training jobs of a box, or cancels one."""
+    from enpire_tui import train as training
+
+    fleet, home, _ = resolve(arguments)
+    return training.jobs(fleet, home, arguments.box, arguments.cancel, json=arguments.json)
+
+
+@_told
+def episodes(arguments: argparse.Namespace) -> int:
+    """Turns recordings into a LeRobot dataset."""
+    from robots.dataset.export import export, state_names
+    from robots.dataset.features import DatasetError
+    from robots.dataset.writer import DatasetWriter
+    from robots.station.tasks import TaskError, load_task
+
+    found = sorted(arguments.recordings.glob("*.npz"))
+    if not found:
+        raise FleetError(f"RECORDINGS: {arguments.recordings} holds no .npz recordings")
+    try:
+        spec = load_task(arguments.task).spec
+        names = {"observation.state": state_names(spec)}
+        writer = DatasetWriter(arguments.output, spec.policy_hz, spec.name, names)
+        added = export(found, writer, spec, failures=not arguments.successes)
+    except (TaskError, DatasetError) as error:
+        raise FleetError(str(error)) from None
+    if arguments.json:
+        say("Exported", episodes=added, frames=writer.frames, dataset=str(arguments.output))
+    else:
+        sys.stdout.write(f"{added} of {len(found)} episodes in {arguments.output}\n")
+    return DONE
 
 
 @_told

@@ -35,6 +35,7 @@ class Options(Frozen):
     Attributes:
         run: Run whose commit is meant, "" for the one that has it.
         workers: Processes; 0 for one a core.
+        record: Folder that takes a recording of every episode.
     """
 
     recipe: str
@@ -43,6 +44,7 @@ class Options(Frozen):
     run: str = ""
     workers: int = 0
     json: bool = False
+    record: Path | None = None
 
 
 class Share(Frozen):
@@ -52,6 +54,7 @@ class Share(Frozen):
     task: str
     episodes: int
     station_seed: int
+    record: str = ""
 
 
 class Evaluated(Frozen):
@@ -97,6 +100,12 @@ def run(options: Options, home: Path) -> int:
     return DONE
 
 
+def recorded(recipe: RecipeArchive, options: Options) -> list[Episode]:
+    """Runs a recipe for the sake of its recordings, and tells nobody."""
+    with _shown(options) as finished:
+        return asyncio.run(_score(split(recipe, options, 0), options.workers or _cores(), finished))
+
+
 def find_recipe(options: Options, home: Path) -> tuple[RecipeArchive, int]:
     """The recipe that was named, and the seed of its run (0 outside a run).
 
@@ -108,10 +117,10 @@ def find_recipe(options: Options, home: Path) -> tuple[RecipeArchive, int]:
 
     name = options.recipe
     try:
-        if name in ("baseline", "reference"):
-            return shipped.pack(options.task, name), 0
-        if Path(name).is_dir():
+        if Path(name).is_dir() and ("/" in name or not shipped.exists(options.task, name)):
             return archive.pack(Path(name)), 0
+        if name in ("baseline", "reference") or shipped.exists(options.task, name):
+            return shipped.pack(options.task, name), 0
     except archive.ArchiveRefused as error:
         raise FleetError(f"RECIPE {name}: {error}") from None
     return _of_a_run(options, home)
@@ -155,6 +164,7 @@ def split(recipe: RecipeArchive, options: Options, seed: int) -> list[Share]:
             task=options.task,
             episodes=size,
             station_seed=seed * 1000 + number,
+            record="" if options.record is None else str(options.record.absolute()),
         )
         for number, size in enumerate(sizes, start=1)
         if size
@@ -273,6 +283,7 @@ def work() -> int:
         share.episodes,
         station_seed=share.station_seed,
         progress=tell,
+        record=Path(share.record) if share.record else None,
     )
     return DONE
 

@@ -26,6 +26,7 @@ RESERVED = frozenset({"supervisor", "gateway", "operator", "viewer", "keeper", "
 # Any other is the name of an installed entry point.
 BUILT_IN = "search"
 CLOCKS = ("lockstep", "realtime")
+BOX_KINDS = ("local", "ssh", "slurm", "ray")
 # Drivers with which no person can be hurt, so that a built-in policy may hand over.
 SIMULATED_DRIVERS = frozenset({"mujoco", "gymnasium"})
 MOST_STATIONS = 64
@@ -79,11 +80,18 @@ class HostEntry(Entry, frozen=True):
 
 
 class BoxEntry(Entry, frozen=True):
-    """A machine for training jobs."""
+    """A machine, or a cluster's login node, for training jobs.
+
+    Attributes:
+        kind: What starts a job there: `local` and `ssh` a process, else the cluster's queue.
+        host: Name of a host of the file, "" for this machine.
+        ray: Address of Ray's dashboard, seen from there.
+    """
 
     kind: str = "local"
     host: str = ""
     gpus: int = 0
+    ray: str = "http://127.0.0.1:8265"
 
 
 class BudgetEntry(Entry, frozen=True):
@@ -225,6 +233,8 @@ def check(fleet: Fleet, source: str) -> Fleet:
         raise refuse("agent.backend", _one_of(fleet.agent.backend, backends()))
     for name, host in fleet.hosts.items():
         _check_host(name, host, refuse)
+    for name, box in fleet.boxes.items():
+        _check_box(fleet, f"boxes.{name}", box, refuse)
     for name, text in fleet.people.items():
         if not re.fullmatch(r"[0-9a-f]{64}", text):
             raise refuse(f"people.{name}", "is not a public key; use its 64 hexadecimal digits")
@@ -276,6 +286,17 @@ def _check_host(name: str, host: HostEntry, refuse: Refuse) -> None:
             f"{host.known_hosts} does not exist; write the host's key there "
             f"(ssh-keyscan -p {host.port} {host.address}, compared by a person)",
         )
+
+
+def _check_box(fleet: Fleet, key: str, box: BoxEntry, refuse: Refuse) -> None:
+    if box.kind not in BOX_KINDS:
+        raise refuse(f"{key}.kind", _one_of(box.kind, BOX_KINDS))
+    if box.host and box.host not in fleet.hosts:
+        raise refuse(f"{key}.host", f"{box.host!r} is not in the file; add [hosts.{box.host}]")
+    if (box.kind == "ssh") > bool(box.host):
+        raise refuse(f"{key}.host", "is missing; name one of [hosts]")
+    if box.kind == "local" and box.host:
+        raise refuse(f"{key}.kind", "'local' is this machine; use 'ssh' for a host")
 
 
 def check_tasks(fleet: Fleet, source: str) -> None:

@@ -14,6 +14,10 @@ program git git                 # the research repository
 program ssh openssh-client      # boxes and stations on other hosts
 program sshd openssh-server     # tests: a real sshd on loopback
 program tmux tmux               # tests: a real terminal
+if [ "${1:-}" = long ]; then    # long tests: a Slurm of one node
+  program slurmctld slurm-wlm
+  program munged munge
+fi
 # Rendering without a screen. Mesa's drivers come as their own packages.
 library libEGL.so.1 libegl1
 library libOSMesa.so libosmesa6

@@ -105,7 +105,7 @@ def _plan(
                 for number, source in enumerate(binds)
             },
             data_fds={
-                mount.content: kept.memory(mount.content)
+                mount: kept.memory(mount.content)
                 for mount in spec.mounts
                 if isinstance(mount, Data)
             },

@@ -43,7 +43,7 @@ def arguments(
     argv: Sequence[str],
     *,
     sources: Mapping[Path, str],
-    data_fds: Mapping[bytes, int],
+    data_fds: Mapping[Data, int],
     info_fd: int,
     seccomp_fd: int | None,
     uid: int,
@@ -56,7 +56,7 @@ def arguments(
         spec: what the sandbox holds.
         argv: program, as a path inside, and its arguments.
         sources: where each bound source is found when bubblewrap runs.
-        data_fds: a descriptor for each content of a `Data` mount.
+        data_fds: a descriptor for each `Data` mount; bubblewrap reads each once.
         info_fd: where bubblewrap writes the pid of the first process inside.
         seccomp_fd: holds the system call filter, if any.
         uid: user id inside, which is also the real one.
@@ -79,8 +79,8 @@ def arguments(
                 return ("--tmpfs", target, "--remount-ro", target)
             case Symlink(text, target):
                 return ("--symlink", text, target)
-            case Data(content, target):
-                return ("--ro-bind-data", str(data_fds[content]), target)
+            case Data(_, target):
+                return ("--ro-bind-data", str(data_fds[mount]), target)
 
     scratch_bytes = spec.limits.scratch_bytes
     command = [bwrap.path, "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]

@@ -1,0 +1,1 @@
+"""Training runs as jobs: submitted once, outliving every client, followed by byte offset."""

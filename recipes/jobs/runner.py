@@ -1,0 +1,237 @@
+"""A job's own process on its box: claims the job, runs it in the sandbox, samples, records its end."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from recipes.jobs import store
+from recipes.jobs.records import Ended, JobSpec, JobState, Use
+from robots.sandbox import (
+    SITE,
+    Bind,
+    Data,
+    ExitReason,
+    Limits,
+    Mount,
+    Sandbox,
+    SandboxError,
+    SandboxSpec,
+    python_mounts,
+    start,
+)
+from robots.sandbox.spec import GIB, SANDBOX_UID
+from robots.wire.processes import identify
+
+INSIDE = "/job"
+SAMPLE_S = 2.0
+GRACE_S = 20.0
+"""From SIGTERM to the end: time to write a checkpoint."""
+
+LIBRARIES = ("numpy", "torch", "safetensors", "pyarrow", "av")
+"""Distributions that training code may import, with whatever they need, where they are installed."""
+
+_FLOORS = Path(__file__).resolve().parents[2]
+_OURS = ("recipes/learning", "robots/dataset")
+"""What training code may import of this project."""
+
+
+def run(folder: Path) -> int:
+    """Be the runner of a job, from its claim to its exit record; 0 if another has claimed it."""
+    spec = store.read(folder / "job.json", JobSpec)
+    assert spec is not None, folder
+    if not _claim(folder):
+        sys.stderr.write("another runner has this job\n")
+        return 0
+    ended = _Run(folder, spec).carry_out()
+    store.write(folder / "exit.json", ended)
+    return 0
+
+
+def _claim(folder: Path) -> bool:
+    me = identify(os.getpid())
+    assert me is not None
+    try:
+        descriptor = os.open(folder / "process", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"{me.pid} {me.start_ticks} {me.boot_id}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return True
+
+
+class _Run:
+    def __init__(self, folder: Path, spec: JobSpec) -> None:
+        self._folder = folder
+        self._spec = spec
+        self._told = False
+        self._until_s = time.monotonic() + spec.needs.minutes * 60.0
+        self._cpu_s = 0.0
+        self._sampled_s = time.monotonic()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def carry_out(self) -> Ended:
+        if (self._folder / "cancel").exists():
+            return _ended(JobState.CANCELLED, None, "cancelled before it began")
+        try:
+            with (self._folder / "console.txt").open("ab") as console:
+                sandbox = start(
+                    sandbox_of(self._folder, self._spec),
+                    command_of(self._spec),
+                    sandboxed=not self._spec.unsandboxed,
+                    stdout=console.fileno(),
+                    stderr=console.fileno(),
+                )
+        except SandboxError as error:
+            return _ended(JobState.FAILED, None, f"its sandbox could not be set up: {error}")
+        with sandbox:
+            return self._follow(sandbox)
+
+    def _follow(self, sandbox: Sandbox) -> Ended:
+        while not self._told and time.monotonic() < self._until_s:
+            if sandbox.wait(SAMPLE_S) is not None:
+                break
+            self._sample(sandbox)
+        late = not self._told and sandbox.poll() is None
+        if sandbox.poll() is None:
+            with contextlib.suppress(OSError, SandboxError):
+                os.kill(sandbox.inner_pid, signal.SIGTERM)
+            sandbox.wait(GRACE_S)
+        found = sandbox.close()
+        if (self._folder / "cancel").exists():
+            return _ended(JobState.CANCELLED, found.code, "cancelled")
+        if late:
+            minutes = self._spec.needs.minutes
+            return _ended(JobState.FAILED, found.code, f"ran longer than its {minutes:g} minutes")
+        if self._told:
+            return _ended(JobState.FAILED, found.code, "its box ended it (SIGTERM)")
+        done = found.reason is ExitReason.EXITED and found.code == 0
+        return _ended(JobState.SUCCEEDED if done else JobState.FAILED, found.code, found.detail)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        del number, frame
+        self._told = True
+
+    def _sample(self, sandbox: Sandbox) -> None:
+        now_s = time.monotonic()
+        try:
+            cpu_s = sandbox.cpu_s()
+        except (OSError, SandboxError):
+            return
+        cpus = (cpu_s - self._cpu_s) / max(now_s - self._sampled_s, 1e-3)
+        self._cpu_s, self._sampled_s = cpu_s, now_s
+        use = Use(wall_s=time.time(), cpus=round(cpus, 3), gpus=gpus_in_use())
+        with (self._folder / "use.jsonl").open("ab") as file:
+            file.write(store.line(use))
+
+
+def sandbox_of(folder: Path, spec: JobSpec) -> SandboxSpec:
+    """What a job sees: its recipe, its data, the library of recipes that learn, and where it writes."""
+    out = folder / "out"
+    if os.geteuid() == 0:
+        for path in (out, *out.rglob("*")):
+            os.chown(path, SANDBOX_UID, SANDBOX_UID)
+    mounts: list[Mount] = [
+        *python_mounts(installed(LIBRARIES)).mounts,
+        *(Data(b"", f"{SITE}/{name.partition('/')[0]}/__init__.py") for name in _OURS),
+        *(Bind(_FLOORS / name, f"{SITE}/{name}") for name in _OURS),
+        Bind((folder / "recipe").resolve(), f"{INSIDE}/recipe"),
+        Bind(out.resolve(), f"{INSIDE}/out", writable=True),
+    ]
+    for number, data in enumerate(spec.data):
+        mounts.append(Bind(Path(data).resolve(), f"{INSIDE}/data/{number}"))
+    if spec.resume_from:
+        earlier = (folder.parent / spec.resume_from / "out").resolve()
+        mounts.append(Bind(earlier, f"{INSIDE}/resume"))
+    needs = spec.needs
+    environment = {"ENPIRE_JOB": INSIDE, "PYTHONUNBUFFERED": "1", "HOME": "/tmp"}  # noqa: S108
+    environment["OMP_NUM_THREADS"] = str(max(1, int(needs.cpus) // needs.processes))
+    return SandboxSpec(
+        mounts=tuple(mounts),
+        environment={**environment, "PYTHONPATH": SITE},
+        directory=f"{INSIDE}/recipe",
+        limits=Limits(
+            memory_bytes=int(needs.memory_gib * GIB),
+            processes=512,
+            file_bytes=64 * GIB,
+            open_files=4096,
+            scratch_bytes=2 * GIB,
+        ),
+    )
+
+
+def command_of(spec: JobSpec) -> list[str]:
+    """What is run: the entry point, by torchrun where it is to be several processes."""
+    python = python_mounts(()).executable
+    program = [python, "-s"]
+    if spec.needs.processes > 1:
+        each = f"--nproc-per-node={spec.needs.processes}"
+        program += ["-m", "torch.distributed.run", "--standalone", each]
+    return [*program, spec.entry, *spec.arguments]
+
+
+def installed(distributions: Sequence[str]) -> tuple[str, ...]:
+    """Import names of distributions and all they need; those that are not installed are left out."""
+    names: dict[str, None] = {}
+    for distribution in _closure(distributions):
+        for name in _imported(distribution):
+            names[name] = None
+    return tuple(names)
+
+
+def _closure(distributions: Sequence[str]) -> Iterator[metadata.Distribution]:
+    seen: set[str] = set()
+    waiting = list(distributions)
+    while waiting:
+        name = waiting.pop(0).lower().replace("_", "-")
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            found = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        yield found
+        for text in found.requires or ():
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                waiting.append(needed.name)
+
+
+def _imported(distribution: metadata.Distribution) -> Iterator[str]:
+    """Top-level packages and modules that a distribution brings."""
+    for name in {path.parts[0] for path in distribution.files or () if len(path.parts) > 1}:
+        if name.isidentifier() and name != "__pycache__":
+            yield name
+    for path in distribution.files or ():
+        if len(path.parts) == 1 and path.name.endswith((".py", ".so")):
+            yield path.name.partition(".")[0]
+
+
+def gpus_in_use() -> tuple[tuple[float, int], ...]:
+    """Of each NVIDIA GPU of this box: share of time in use, bytes of memory in use."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ()
+    told = [program, "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(told, capture_output=True, text=True, timeout=10, check=True)
+        rows = [line.split(",") for line in done.stdout.splitlines()]
+        return tuple((float(busy) / 100.0, int(mib) << 20) for busy, mib in rows)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return ()
+
+
+def _ended(state: JobState, code: int | None, reason: str) -> Ended:
+    return Ended(state=state, code=code, reason=reason, wall_s=time.time())

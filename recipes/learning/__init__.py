@@ -1,0 +1,1 @@
+"""What recipes that learn share: networks, buffers, data, and the job they run in."""

@@ -1,0 +1,133 @@
+"""Networks of recipes that learn: a plain one, a squashed Gaussian actor, an ensemble of critics.
+
+All members of an ensemble are evaluated by one batched matrix product a layer: ten critics of 256
+units cost a CPU about a third of ten modules, and a GPU one kernel instead of ten.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+LOG_STD = (-5.0, 2.0)
+"""Range of an actor's log standard deviation. Source: SAC (arXiv 1801.01290), its public code."""
+
+
+def mlp(sizes: Sequence[int], *, layer_norm: bool = False) -> nn.Sequential:
+    """Linear layers with ReLU between them.
+
+    Args:
+        sizes: Numbers in, hidden units, numbers out.
+        layer_norm: Normalise before each ReLU.
+    """
+    layers: list[nn.Module] = []
+    for index, (before, after) in enumerate(itertools.pairwise(sizes)):
+        layers.append(nn.Linear(before, after))
+        if index < len(sizes) - 2:
+            layers += [nn.LayerNorm(after)] if layer_norm else []
+            layers.append(nn.ReLU())
+    return nn.Sequential(*layers)
+
+
+class Ensemble(nn.Module):
+    """Networks of one shape, evaluated together.
+
+    Args:
+        members: How many.
+        sizes: Numbers in, hidden units, numbers out.
+        layer_norm: Normalise before each ReLU (RLPD, arXiv 2302.02948, section 4.2).
+    """
+
+    def __init__(self, members: int, sizes: Sequence[int], *, layer_norm: bool = True) -> None:
+        super().__init__()
+        self.members = members
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        self.scales = nn.ParameterList()
+        self.shifts = nn.ParameterList()
+        for index, (before, after) in enumerate(itertools.pairwise(sizes)):
+            # As `nn.Linear` draws them.
+            bound = 1.0 / math.sqrt(before)
+            draw = torch.empty(members, before, after).uniform_(-bound, bound)
+            self.weights.append(nn.Parameter(draw))
+            draw = torch.empty(members, 1, after).uniform_(-bound, bound)
+            self.biases.append(nn.Parameter(draw))
+            if layer_norm and index < len(sizes) - 2:
+                self.scales.append(nn.Parameter(torch.ones(members, 1, after)))
+                self.shifts.append(nn.Parameter(torch.zeros(members, 1, after)))
+
+    def forward(self, inputs: Tensor, chosen: Sequence[int] | None = None) -> Tensor:
+        """Outputs of all members, or of those chosen.
+
+        Args:
+            inputs: (batch, in), the same for each.
+            chosen: Members to evaluate; the others cost nothing.
+
+        Returns:
+            (members, batch, out).
+        """
+
+        def of(values: nn.ParameterList, layer: int) -> Tensor:
+            value = values[layer]
+            return value if chosen is None else value[list(chosen)]
+
+        last = len(self.weights) - 1
+        first = of(self.weights, 0)
+        # One plain product for the layer that all members feed from the same inputs.
+        members, before, after = first.shape
+        flat = inputs @ first.transpose(0, 1).reshape(before, members * after)
+        hidden = flat.view(-1, members, after).transpose(0, 1) + of(self.biases, 0)
+        for layer in range(last + 1):
+            if layer:
+                hidden = torch.baddbmm(of(self.biases, layer), hidden, of(self.weights, layer))
+            if layer < last:
+                if len(self.scales):
+                    hidden = nn.functional.layer_norm(hidden, hidden.shape[-1:])
+                    hidden = torch.addcmul(of(self.shifts, layer), hidden, of(self.scales, layer))
+                hidden = nn.functional.relu(hidden)
+        return hidden
+
+
+class Actor(nn.Module):
+    """A Gaussian squashed by tanh: actions in (-1, 1).
+
+    Args:
+        observations: Numbers of an observation.
+        actions: Numbers of an action.
+        hidden: Units of each hidden layer.
+        layer_norm: Normalise before each ReLU.
+    """
+
+    def __init__(
+        self, observations: int, actions: int, hidden: Sequence[int], *, layer_norm: bool = False
+    ) -> None:
+        super().__init__()
+        self.net = mlp((observations, *hidden, 2 * actions), layer_norm=layer_norm)
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation before squashing, (batch, actions) each."""
+        mean, log_std = self.net(observation).chunk(2, dim=-1)
+        return mean, log_std.clamp(*LOG_STD)
+
+    def sample(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """Drawn actions (batch, actions) and their log-probabilities (batch,)."""
+        mean, log_std = self(observation)
+        noise = torch.randn_like(mean)
+        raw = torch.addcmul(mean, log_std.exp(), noise)
+        # log(1 - tanh(x)^2), without its cancellation. Source: TensorFlow Probability's Tanh.
+        squash = 2.0 * (math.log(2.0) - raw - nn.functional.softplus(-2.0 * raw))
+        normal = -0.5 * noise.square() - log_std - 0.5 * math.log(2.0 * math.pi)
+        return raw.tanh(), (normal - squash).sum(-1)
+
+    def best(self, observation: Tensor) -> Tensor:
+        """The action in the middle of the distribution, (batch, actions)."""
+        return self(observation)[0].tanh()
+
+
+def follow(target: nn.Module, source: nn.Module, share: float) -> None:
+    """Moves a target network by a share of the way to its source."""
+    with torch.no_grad():
+        for moved, goal in zip(target.parameters(), source.parameters(), strict=True):
+            moved.lerp_(goal, share)

@@ -1,0 +1,175 @@
+"""Soft actor-critic with an ensemble of critics, for learning from demonstrations and from itself.
+
+Source: SAC (arXiv 1812.05905); critics with layer normalisation, a minimum over a random pair of
+targets and batches half of demonstrations as in RLPD (arXiv 2302.02948); the actor may be held to
+the demonstrated actions (BC term) or add to a base policy's (residual).
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from recipes.learning.networks import Actor, Ensemble, follow
+
+Batch = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Of one learner.
+
+    Attributes:
+        critics: Members of the ensemble.
+        pair: How many targets, drawn at random, the minimum is over; 0 for all.
+        bc_weight: Weight of the BC term, against the critics' mean value scaled to about 1.
+        layer_norm: Of the critics.
+        backup_entropy: Whether targets hold the entropy bonus; RLPD leaves it out.
+    """
+
+    hidden: tuple[int, ...] = (256, 256)
+    critics: int = 2
+    pair: int = 2
+    gamma: float = 0.99
+    tau: float = 0.005
+    lr: float = 3e-4
+    alpha: float = 1.0
+    target_entropy: float | None = None
+    bc_weight: float = 0.0
+    layer_norm: bool = True
+    backup_entropy: bool = True
+
+
+class Sac:
+    """Actor, critics and temperature, and how they are updated.
+
+    Args:
+        observations: Numbers of an observation.
+        actions: Numbers of an action, each in [-1, 1].
+        settings: Of the learner.
+        device: Where it learns.
+    """
+
+    def __init__(
+        self, observations: int, actions: int, settings: Settings, device: str = "cpu"
+    ) -> None:
+        self.settings = s = settings
+        self.device = torch.device(device)
+        self.actor = Actor(observations, actions, s.hidden).to(self.device)
+        sizes = (observations + actions, *s.hidden, 1)
+        self.critics = Ensemble(s.critics, sizes, layer_norm=s.layer_norm).to(self.device)
+        self.targets = deepcopy(self.critics).requires_grad_(False)
+        self.log_alpha = torch.tensor(s.alpha, device=self.device).log().requires_grad_()
+        self.entropy = -float(actions) if s.target_entropy is None else s.target_entropy
+
+        def adam(parameters: object) -> torch.optim.Adam:
+            # Fused: all parameters in one call, on a CPU as well.
+            return torch.optim.Adam(parameters, lr=s.lr, fused=True)  # pyright: ignore[reportArgumentType]
+
+        self.actor_optimiser = adam(self.actor.parameters())
+        self.critic_optimiser = adam(self.critics.parameters())
+        self.alpha_optimiser = adam([self.log_alpha])
+
+    def update_critics(self, batch: Batch) -> Tensor:
+        """One step of the critics; returns their loss.
+
+        Args:
+            batch: observation, action, reward, next_observation, and `goes_on` (0 where the episode
+                ended by itself, 1 elsewhere), (batch, ...) each.
+        """
+        s = self.settings
+        with torch.no_grad():
+            action, log_prob = self.actor.sample(batch["next_observation"])
+            chosen = None
+            if s.pair and s.pair < s.critics:
+                chosen = torch.randperm(s.critics)[: s.pair].tolist()
+            following = torch.cat((batch["next_observation"], action), -1)
+            value = self.targets(following, chosen).squeeze(-1).amin(0)
+            if s.backup_entropy:
+                value = value - self.log_alpha.exp() * log_prob
+            wanted = torch.addcmul(batch["reward"], batch["goes_on"], value, value=s.gamma)
+        found = self.critics(torch.cat((batch["observation"], batch["action"]), -1)).squeeze(-1)
+        loss = (
+            nn.functional.mse_loss(found, wanted.expand_as(found), reduction="sum") / wanted.numel()
+        )
+        self.critic_optimiser.zero_grad()
+        loss.backward()
+        self.critic_optimiser.step()
+        follow(self.targets, self.critics, s.tau)
+        return loss.detach()
+
+    def update_actor(self, batch: Batch, demonstrations: Batch | None = None) -> dict[str, Tensor]:
+        """One step of actor and temperature; returns their losses.
+
+        Args:
+            batch: observation (batch, ...).
+            demonstrations: observation and action that the BC term holds the actor to.
+        """
+        s = self.settings
+        observation = batch["observation"]
+        action, log_prob = self.actor.sample(observation)
+        for parameter in self.critics.parameters():
+            parameter.requires_grad_(False)
+        value = self.critics(torch.cat((observation, action), -1)).squeeze(-1)
+        # SAC takes the worse of two; with many critics their mean does as well (REDQ, 2101.05982).
+        value = value.amin(0) if s.critics <= 2 else value.mean(0)
+        told: dict[str, Tensor] = {}
+        loss = (self.log_alpha.exp().detach() * log_prob - value).mean()
+        if s.bc_weight and demonstrations is not None:
+            # Values are brought to about 1, so that one weight serves all tasks (TD3+BC, 2106.06860).
+            loss = loss / value.detach().abs().mean().clamp(min=1e-3)
+            error = self.actor.best(demonstrations["observation"]) - demonstrations["action"]
+            told["bc_loss"] = error.square().mean()
+            loss = loss + s.bc_weight * told["bc_loss"]
+        self.actor_optimiser.zero_grad()
+        loss.backward()
+        self.actor_optimiser.step()
+        for parameter in self.critics.parameters():
+            parameter.requires_grad_(True)
+        surplus = (log_prob.detach() + self.entropy).mean()
+        self.alpha_optimiser.zero_grad()
+        (-self.log_alpha * surplus).backward()
+        self.alpha_optimiser.step()
+        told |= {"actor_loss": loss, "alpha": self.log_alpha.exp(), "value": value.mean()}
+        return {name: each.detach() for name, each in told.items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """All tensors by name, those of the optimisers included, for a checkpoint."""
+        found = {"log_alpha": self.log_alpha.detach()}
+        for name, module in self._modules().items():
+            found |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+        for name, optimiser in self._optimisers().items():
+            for index, state in optimiser.state_dict()["state"].items():
+                found |= {f"{name}.{index}.{key}": value for key, value in state.items()}
+        return found
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from a checkpoint."""
+        with torch.no_grad():
+            self.log_alpha.copy_(tensors["log_alpha"])
+        for name, module in self._modules().items():
+            module.load_state_dict(_below(tensors, name))
+        for name, optimiser in self._optimisers().items():
+            held = optimiser.state_dict()
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, value in _below(tensors, name).items():
+                index, _, figure = key.partition(".")
+                state.setdefault(int(index), {})[figure] = value
+            optimiser.load_state_dict({"state": state, "param_groups": held["param_groups"]})
+
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        return {"actor": self.actor, "critics": self.critics, "targets": self.targets}
+
+    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return {
+            "actor_optimiser": self.actor_optimiser,
+            "critic_optimiser": self.critic_optimiser,
+            "alpha_optimiser": self.alpha_optimiser,
+        }
+
+
+def _below(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    start = f"{name}."
+    return {key.removeprefix(start): t for key, t in tensors.items() if key.startswith(start)}

@@ -1,0 +1,139 @@
+"""Training jobs on a box behind a real sshd: submitted once, cut off, killed, and nothing lost."""
+
+import asyncio
+import getpass
+import signal
+import sys
+
+import msgspec
+import pytest
+
+from enpire_tui.boxes import box_of
+from enpire_tui.fleet import FleetError, check, demo_fleet, read_fleet
+from recipes.jobs.records import JobRefused, JobState, JobStatus
+from robots.wire.processes import identify, send_signal
+from tests.enpire_tui.test_link import SSHD, Proxy, Sshd
+from tests.recipes.test_jobs import spec
+
+pytestmark = pytest.mark.skipif(SSHD is None, reason="sshd is not installed")
+
+
+@pytest.fixture
+async def far(tmp_path):
+    """A fleet with a box behind sshd, the sshd, and the network in between."""
+    folder = tmp_path / "sshd"
+    folder.mkdir(mode=0o700)
+    sshd = Sshd(folder)
+    sshd.start()
+    proxy = Proxy(sshd.port)
+    await proxy.mend()
+    known = tmp_path / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{proxy.port} {sshd.host_key}\n")
+    path = tmp_path / "lab.toml"
+    path.write_text(
+        '[[station]]\nname = "s1"\n'
+        f'[hosts.gpu]\naddress = "127.0.0.1"\nport = {proxy.port}\nuser = "{getpass.getuser()}"\n'
+        f'key = "{sshd.folder}/client_key"\nknown_hosts = "{known}"\nhome = "{tmp_path}/far"\n'
+        f'python = "{sys.executable}"\n[boxes.big]\nkind = "ssh"\nhost = "gpu"\n'
+    )
+    yield read_fleet(path), sshd, proxy, known
+    await proxy.cut()
+    sshd.stop()
+
+
+async def steps(box, job_id: str, offset: int = 0) -> tuple[list[int], list[JobStatus]]:
+    rows, told = [], []
+    async with asyncio.timeout(60):
+        async for _, row in box.follow(job_id, offset, every_s=0.05):
+            (told if isinstance(row, JobStatus) else rows).append(row)
+    return [row["step"] for row in rows], told
+
+
+async def test_a_cut_link_is_unknown_and_no_line_is_lost(far, tmp_path) -> None:
+    fleet, _, proxy, _ = far
+    box = box_of(fleet, "big", tmp_path / "near")
+    await box.submit(spec("j1", "60", "0.05"))
+
+    async def cut() -> None:
+        async with asyncio.timeout(30):
+            while (await box.status("j1")).progress.get("step", 0) < 5:  # noqa: ASYNC110 - a box is asked
+                await asyncio.sleep(0.02)
+        await proxy.cut()
+        assert (await box.status("j1")).state is JobState.UNKNOWN
+        await asyncio.sleep(0.3)
+        await proxy.mend()
+
+    (rows, told), _ = await asyncio.gather(steps(box, "j1"), cut())
+
+    assert rows == list(range(1, 61))
+    assert JobState.UNKNOWN in [status.state for status in told]
+    assert told[-1].state is JobState.SUCCEEDED
+
+
+async def test_killed_sessions_lose_no_line_and_end_nothing(far, tmp_path) -> None:
+    fleet, sshd, _, _ = far
+    box = box_of(fleet, "big", tmp_path / "near")
+    await box.submit(spec("j1", "60", "0.05"))
+    rows = []
+    async with asyncio.timeout(60):
+        async for _, row in box.follow("j1", every_s=0.05):
+            if isinstance(row, JobStatus):
+                last = row
+                continue
+            rows.append(row["step"])
+            if len(rows) in (5, 20):
+                for pid in sshd.sessions():
+                    send_signal(identify(pid), signal.SIGKILL)
+
+    assert rows == list(range(1, 61))
+    assert last.state is JobState.SUCCEEDED
+
+
+async def test_ten_submissions_over_ssh_are_one_job(far, tmp_path) -> None:
+    fleet, _, _, _ = far
+    boxes = [box_of(fleet, "big", tmp_path / "near") for _ in range(3)]
+    wanted = spec("j1", "30", "0.03")
+    await asyncio.gather(*(boxes[number % 3].submit(wanted) for number in range(10)))
+
+    assert (await steps(boxes[0], "j1"))[0] == list(range(1, 31))
+    assert [status.job_id for status in await boxes[1].all()] == ["j1"]
+
+
+async def test_a_file_is_fetched_whole(far, tmp_path) -> None:
+    fleet, _, _, _ = far
+    box = box_of(fleet, "big", tmp_path / "near")
+    train = (
+        "import os\nfrom recipes.learning.job import Job\n"
+        "(Job.here().out / 'checkpoints' / 'last.safetensors').write_bytes(os.urandom(3 << 20))\n"
+    )
+    await box.submit(spec("j1", train=train))
+    await steps(box, "j1")
+    status = await box.status("j1")
+    size = await box.fetch("j1", "out/checkpoints/last.safetensors", tmp_path / "copy")
+    there = tmp_path / "far" / "jobs" / "j1" / "out" / "checkpoints" / "last.safetensors"
+
+    assert status.checkpoints == ("last.safetensors",)
+    assert size == 3 << 20
+    assert (tmp_path / "copy").read_bytes() == there.read_bytes()
+
+
+async def test_an_unknown_host_key_is_refused_not_waited_for(far, tmp_path) -> None:
+    fleet, _, _, known = far
+    known.write_text("")
+    with pytest.raises(JobRefused, match="is unknown and is refused"):
+        await box_of(fleet, "big", tmp_path / "near").submit(spec("j1", "1", "0"))
+
+
+def test_boxes_that_cannot_be() -> None:
+    fleet = demo_fleet()
+    entry = fleet.boxes["local"]
+    for change, words in (
+        ({"kind": "pbs"}, "use one of local, ssh, slurm, ray"),
+        ({"kind": "ssh"}, "is missing; name one of"),
+        ({"kind": "ssh", "host": "x"}, r"add \[hosts.x\]"),
+    ):
+        wrong = {"local": msgspec.structs.replace(entry, **change)}
+        with pytest.raises(FleetError, match=words):
+            check(msgspec.structs.replace(fleet, boxes=wrong), "lab.toml")
+    with pytest.raises(FleetError, match="no such box; known are local"):
+        box_of(fleet, "gpu", None)
