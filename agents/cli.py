@@ -62,7 +62,7 @@ async def serve(home: Path, name: str) -> None:
     from robots.wire.transport import ZmqTransport
 
     settings = load_settings(home, name)
-    backend = load_backend(settings.backend, name, settings.seed)
+    backend = load_backend(settings, name, home)
     clock = SystemClock()
     journal = SqliteJournal.open(home / "journals" / f"{name}.db", clock)
     try:

@@ -27,6 +27,7 @@ class AgentSettings(Frozen):
     Attributes:
         station: The agent's own station.
         backend: Name in the entry point group `enpire.backends`.
+        model: For a backend of language models, "" for its default.
         seed: Of the backend's own generator.
         supervisor: Name of the fleet's supervisor, whose endpoint and key lie in the home.
         origin: Path or SSH address of the run's repository; "" for its place in the home.
@@ -37,6 +38,7 @@ class AgentSettings(Frozen):
 
     station: str
     backend: str = "search"
+    model: str = ""
     seed: int = 0
     supervisor: str = "supervisor"
     origin: str = ""

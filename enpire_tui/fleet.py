@@ -13,147 +13,55 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from enpire_tui.fleet_entries import (
+    SIMULATED_DRIVERS,
+    UNITS_S,
+    AgentEntry,
+    BoxEntry,
+    BudgetEntry,
+    Entry,
+    Fleet,
+    FleetError,
+    HostEntry,
+    ProviderEntry,
+    StationEntry,
+    seconds,
+)
 from enpire_tui.toml_text import Value, to_toml
+
+__all__ = [
+    "SIMULATED_DRIVERS",
+    "UNITS_S",
+    "AgentEntry",
+    "BoxEntry",
+    "BudgetEntry",
+    "Entry",
+    "Fleet",
+    "FleetError",
+    "HostEntry",
+    "ProviderEntry",
+    "StationEntry",
+    "seconds",
+]
 
 T = TypeVar("T")
 
-UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 Refuse = Callable[[str, str], "FleetError"]
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
-DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 RESERVED = frozenset({"supervisor", "gateway", "operator", "viewer", "keeper", "link"})
 # Any other is the name of an installed entry point.
-BUILT_IN = "search"
+BUILT_IN = ("search", "anthropic", "openai")
+PROVIDERS = ("anthropic", "openai")
 CLOCKS = ("lockstep", "realtime")
 BOX_KINDS = ("local", "ssh", "slurm", "ray")
-# Drivers with which no person can be hurt, so that a built-in policy may hand over.
-SIMULATED_DRIVERS = frozenset({"mujoco", "gymnasium"})
 MOST_STATIONS = 64
 
 
-class FleetError(ValueError):
-    """A fleet that cannot be used; the message names file, key and remedy."""
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the file's tables: an unknown key is an error, not a guess."""
-
-
-class StationEntry(Entry, frozen=True):
-    """One station.
-
-    Attributes:
-        task: "" for the fleet's task.
-        agent: Backend of its agent, "" for the fleet's, "none" for no agent.
-        host: Name of a host of the file, "" for this machine.
-        seed: Fixed draw of a simulated station's world; by its position when left out.
-    """
-
-    name: str
-    task: str = ""
-    driver: str = "mujoco"
-    clock: str = "lockstep"
-    agent: str = ""
-    host: str = ""
-    seed: int | None = None
-    unsandboxed: bool = False
-
-
-class HostEntry(Entry, frozen=True):
-    """A machine that is reached by SSH.
-
-    Attributes:
-        key: File of the private key.
-        known_hosts: File with the host's key; an unknown or changed one is refused.
-        python: Interpreter there, with `enpire-tui` installed.
-        home: The fleet's folder there, an absolute path.
-    """
-
-    address: str
-    known_hosts: str
-    home: str
-    port: int = 22
-    user: str = ""
-    key: str = ""
-    python: str = "python3"
-
-
-class BoxEntry(Entry, frozen=True):
-    """A machine, or a cluster's login node, for training jobs.
-
-    Attributes:
-        kind: What starts a job there: `local` and `ssh` a process, else the cluster's queue.
-        host: Name of a host of the file, "" for this machine.
-        ray: Address of Ray's dashboard, seen from there.
-    """
-
-    kind: str = "local"
-    host: str = ""
-    gpus: int = 0
-    ray: str = "http://127.0.0.1:8265"
-
-
-class BudgetEntry(Entry, frozen=True):
-    """What a run may spend; durations with their unit, such as "15 min". 0 is no bound."""
-
-    time: str = "15 min"
-    robot_time: str = ""
-    ideas: int = 0
-    tokens: int = 0
-
-
-class AgentEntry(Entry, frozen=True):
-    """What all agents have in common."""
-
-    backend: str = "search"
-    model: str = ""
-
-
-class Fleet(Entry, frozen=True):
-    """A fleet, checked.
-
-    Attributes:
-        people: Public keys (hexadecimal) of those who may sign a policy file.
-    """
-
-    name: str
-    task: str = "push_t"
-    seed: int = 0
-    station: tuple[StationEntry, ...] = ()
-    hosts: dict[str, HostEntry] = {}
-    boxes: dict[str, BoxEntry] = {}
-    budget: BudgetEntry = BudgetEntry()
-    agent: AgentEntry = AgentEntry()
-    people: dict[str, str] = {}
-
-    @property
-    def minutes(self) -> float:
-        """Research wall clock of a run, in minutes."""
-        return seconds(self.budget.time, "budget.time") / 60.0
-
-    @property
-    def robot_minutes(self) -> float:
-        """Minutes of all robots together; 0 without a bound."""
-        text = self.budget.robot_time
-        return seconds(text, "budget.robot_time") / 60.0 if text else 0.0
-
-    @property
-    def simulated(self) -> bool:
-        """Whether no station of the fleet moves anything real."""
-        return all(each.driver in SIMULATED_DRIVERS for each in self.station)
-
-    def task_of(self, station: StationEntry) -> str:
-        return station.task or self.task
-
-    def backend_of(self, station: StationEntry) -> str:
-        return station.agent or self.agent.backend
-
-
 def backends() -> tuple[str, ...]:
-    """Backends that a fleet file may name: the built-in one, and those installed beside it."""
+    """Backends that a fleet file may name: those built in, and those installed beside them."""
     installed = {point.name for point in entry_points(group="enpire.backends")}
-    return (BUILT_IN, *sorted(installed - {BUILT_IN, "none"}))
+    return (*BUILT_IN, *sorted(installed - {*BUILT_IN, "none"}))
 
 
 def agent_name(station: str) -> str:
@@ -235,10 +143,18 @@ def check(fleet: Fleet, source: str) -> Fleet:
         _check_host(name, host, refuse)
     for name, box in fleet.boxes.items():
         _check_box(fleet, f"boxes.{name}", box, refuse)
+    _check_outside(fleet, refuse)
+    return fleet
+
+
+def _check_outside(fleet: Fleet, refuse: Refuse) -> None:
+    """Providers and people."""
+    for name in fleet.providers:
+        if name not in PROVIDERS:
+            raise refuse(f"providers.{name}", _one_of(name, PROVIDERS))
     for name, text in fleet.people.items():
         if not re.fullmatch(r"[0-9a-f]{64}", text):
             raise refuse(f"people.{name}", "is not a public key; use its 64 hexadecimal digits")
-    return fleet
 
 
 def _check_budget(fleet: Fleet, refuse: Refuse) -> None:
@@ -316,22 +232,6 @@ def check_tasks(fleet: Fleet, source: str) -> None:
             raise FleetError(f"{source}: {key}: {error}") from None
 
 
-def seconds(text: str, key: str) -> float:
-    """Seconds of a duration such as "15 min".
-
-    Raises:
-        FleetError: No number, or a unit other than s, min and h.
-    """
-    match = DURATION.fullmatch(text)
-    if match is None:
-        raise FleetError(f'{key}: {text!r} is no duration; write a number and a unit ("15 min")')
-    number, unit = match.groups()
-    if unit not in UNITS_S:
-        found = f"unit {unit!r}" if unit else "missing unit"
-        raise FleetError(f'{key}: {found} in {text!r}; use s, min or h, as in "15 min"')
-    return float(number) * UNITS_S[unit]
-
-
 def _one_of(found: str, allowed: tuple[str, ...]) -> str:
     return f"{found!r} is unknown; use one of {', '.join(allowed)}"
 
@@ -348,9 +248,12 @@ def _converted(table: dict[str, Any], source: str) -> Fleet:
         stations.append(_as(StationEntry, found, source, label))
     hosts = _tables(HostEntry, table.pop("hosts", {}), source, "hosts")
     boxes = _tables(BoxEntry, table.pop("boxes", {}), source, "boxes")
+    providers = _tables(ProviderEntry, table.pop("providers", {}), source, "providers")
     table.setdefault("name", Path(source).stem.lower())
     fleet = _as(Fleet, table, source, "")
-    return msgspec.structs.replace(fleet, station=tuple(stations), hosts=hosts, boxes=boxes)
+    return msgspec.structs.replace(
+        fleet, station=tuple(stations), hosts=hosts, boxes=boxes, providers=providers
+    )
 
 
 def _tables(kind: type[T], found: object, source: str, key: str) -> dict[str, T]:

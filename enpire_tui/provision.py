@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agents.git.repository import Repository
 from enpire_tui import home as places
-from enpire_tui.fleet import Fleet, FleetError, StationEntry, write_fleet
+from enpire_tui.fleet import Fleet, FleetError, ProviderEntry, StationEntry, write_fleet
 from enpire_tui.run_spec import FILE, RunSpec, read_spec, write_spec
 from enpire_tui.supervisor.budgets import Budget
 from enpire_tui.toml_text import Value, to_toml
@@ -60,6 +60,7 @@ def provision(fleet: Fleet, home: Path) -> RunSpec:
         _write_station(fleet, home, station, number, grants)
     for station, agent in places.agents_of(fleet).items():
         _write_agent(fleet, home, station, agent)
+    _write_gateway(fleet, home)
     if fleet.hosts:
         from enpire_tui.hosts import write_links
 
@@ -245,8 +246,34 @@ def _write_agent(fleet: Fleet, home: Path, station: str, agent: str) -> None:
         "backend": fleet.backend_of(fleet.station[position]),
         "seed": fleet.seed * 1000 + position + 1,
         "sandboxed": not fleet.station[position].unsandboxed,
+        "model": fleet.agent.model,
     }
     _write(home / "agents" / agent / "agent.toml", table)
+
+
+PROVIDERS = {
+    "anthropic": ("https://api.anthropic.com", "ANTHROPIC_API_KEY"),
+    "openai": ("https://api.openai.com", "OPENAI_API_KEY"),
+}
+UNBOUNDED_TOKENS = 1_000_000_000
+
+
+def _write_gateway(fleet: Fleet, home: Path) -> None:
+    """Providers, and for each agent its slice of the run's tokens; a file made by hand stays."""
+    path = home / "gateway" / "gateway.toml"
+    used = {fleet.backend_of(each) for each in fleet.station} & {*PROVIDERS}
+    if not used and not fleet.providers:
+        return
+    providers: dict[str, Value] = {}
+    for name in sorted({*used, *fleet.providers}):
+        url, variable = PROVIDERS[name]
+        entry = fleet.providers.get(name, ProviderEntry())
+        told = {"base_url": entry.base_url or url, "key_file": entry.key_file}
+        providers[name] = told | {"key_env": entry.key_env or variable}
+    agents = places.agents_of(fleet).values()
+    share = fleet.budget.tokens // max(len(agents), 1) or UNBOUNDED_TOKENS
+    slices: dict[str, Value] = {agent: {"budget_tokens": share} for agent in agents}
+    _write(path, {"providers": providers, "agents": slices})
 
 
 def _write(path: Path, table: Mapping[str, Value]) -> None:

@@ -8,9 +8,12 @@ A new backend is one file and an entry point in the group `enpire.backends`:
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Protocol, cast
 
+from agents.settings import AgentSettings
 from agents.tools.toolbox import Toolbox
+from robots.wire.endpoints import socket_path
 
 GROUP = "enpire.backends"
 
@@ -43,25 +46,47 @@ class Backend(Protocol):
         ...
 
 
-def load_backend(name: str, agent: str, seed: int) -> Backend:
-    """The backend of a name, for one agent.
+BUILT_IN = ("search", "anthropic", "openai")
+
+
+def load_backend(settings: AgentSettings, agent: str, home: Path) -> Backend:
+    """The backend of one agent.
 
     Args:
-        name: In the entry point group, or "search".
+        settings: The agent's; names it, in the entry point group or built in.
         agent: The agent's name.
-        seed: Of the backend's own generator.
+        home: The fleet's folder; the gateway's socket of this agent is its.
 
     Raises:
-        BackendMissing: There is none of this name.
+        BackendMissing: There is none of this name, or what it needs is not installed.
     """
+    name = settings.backend
     found = {point.name: point for point in entry_points(group=GROUP)}
     if name in found:
         factory = cast("Callable[[str, int], Backend]", found[name].load())
-        return factory(agent, seed)
+        return factory(agent, settings.seed)
     if name == "search":
         from agents.backends.search import SearchBackend
 
-        return SearchBackend(agent, seed)
-    raise BackendMissing(
-        f"there is no backend {name!r}; installed are {', '.join(sorted({*found, 'search'}))}"
-    )
+        return SearchBackend(agent, settings.seed)
+    if name not in BUILT_IN:
+        known = ", ".join(sorted({*found, *BUILT_IN}))
+        raise BackendMissing(f"there is no backend {name!r}; installed are {known}")
+    try:
+        return _of_a_model(name, settings.model, socket_path(home, agent, "api"))
+    except ImportError as error:
+        raise BackendMissing(
+            f"backend {name!r} needs {error.name}: pip install 'enpire-tui[llm]'"
+        ) from None
+
+
+def _of_a_model(name: str, model: str, socket: Path) -> Backend:
+    from agents.backends.model import ModelBackend
+
+    if name == "anthropic":
+        from agents.backends.anthropic import AnthropicProvider
+
+        return ModelBackend(AnthropicProvider(model, socket))
+    from agents.backends.openai import OpenAIProvider
+
+    return ModelBackend(OpenAIProvider(model, socket))

@@ -180,6 +180,11 @@ class Workspace:
         script = 'set -eu\ncd "$CLONE"\ntar -c -f - recipe $(test -d notes && echo notes)'
         return unpack_tar(self.run(script))
 
+    def shell(self, command: str) -> str:
+        """What a command in the clone printed, errors among it, and its exit code if it is not 0."""
+        script = 'set -u\ncd "$CLONE"\n(sh -c "$COMMAND") 2>&1 || echo "[exit code $?]"'
+        return self.run(script, {"COMMAND": command}).decode(errors="replace")
+
     def run(
         self, script: str, variables: Mapping[str, str] | None = None, stdin: bytes = b""
     ) -> bytes:

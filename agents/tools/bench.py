@@ -7,10 +7,12 @@ from agents.tools import calls as t
 from agents.tools.tree import on_thread
 from agents.view import BatchView
 from robots.station.archive import ArchiveRefused, check, sha256
+from robots.wire import codec
 from robots.wire.client import Refused, Unreachable
-from robots.wire.commands import StartBatch
+from robots.wire.commands import GetEpisode, StartBatch
 from robots.wire.events import ExplorationFinished
 from robots.wire.records import Purpose, RecipeArchive
+from robots.wire.station_replies import EpisodeEvidence
 
 REQUEST_TIMEOUT_S = 10.0
 
@@ -63,6 +65,21 @@ class Bench:
             if not self._running and not desk.log.paused:
                 desk.set_state("THINKING")
         return self._report(batch, call.idea_id)
+
+    async def episode(self, batch_id: str, index: int) -> str:
+        """The sparse course of an explored episode, as text."""
+        try:
+            body = await self._desk.station.request(
+                GetEpisode(batch_id=batch_id, index=index), REQUEST_TIMEOUT_S
+            )
+        except (Refused, Unreachable) as refused:
+            raise t.ToolRefused(f"no_episode: {refused}") from None
+        found = codec.decode(body, EpisodeEvidence)
+        lines = [f"{found.episode.outcome.value}: {found.episode.reason}"]
+        for row in found.trace:
+            told = (f"{key}={[round(v, 4) for v in values]}" for key, values in row.values.items())
+            lines.append(" ".join(told))
+        return "\n".join(lines)
 
     async def finish(self, command: StartBatch) -> BatchView:
         """Start a batch, however often the station must be asked, and wait for its end.

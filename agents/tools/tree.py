@@ -28,11 +28,20 @@ class Tree:
         return t.FileList(sizes={path: len(content) for path, content in sorted(files.items())})
 
     async def read_file(self, call: t.ReadFile) -> t.FileText:
-        files = await self._read()
-        if call.path not in files:
-            raise t.ToolRefused(f"no_file: {call.path}; there are {', '.join(sorted(files))}")
-        text, cut = t.cut_text(files[call.path].decode(errors="replace"))
+        text, cut = t.cut_text(await self.whole(call.path))
         return t.FileText(text=text, cut=cut)
+
+    async def whole(self, path: str) -> str:
+        """A file's whole text."""
+        files = await self._read()
+        if path not in files:
+            raise t.ToolRefused(f"no_file: {path}; there are {', '.join(sorted(files))}")
+        return files[path].decode(errors="replace")
+
+    async def shell(self, command: str) -> str:
+        """What a command in the working tree's sandbox printed, and how it ended."""
+        told = await on_thread(self._clone.shell, command)
+        return t.cut_text(told)[0]
 
     async def write_file(self, call: t.WriteFile) -> t.FileText:
         if not is_writable(call.path) or ".." in call.path.split("/"):

@@ -102,3 +102,30 @@ def test_an_installed_backend_may_be_named(tmp_path, monkeypatch):
     (info / "entry_points.txt").write_text("[enpire.backends]\nasking = asking:Asking\n")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     assert read_fleet(path).agent.backend == "asking"
+
+
+def test_a_fleet_of_language_models_gets_a_gateway_with_a_slice_each(tmp_path):
+    from agents.gateway.settings import load_settings
+    from enpire_tui.provision import provision
+
+    path = tmp_path / "lab.toml"
+    path.write_text(
+        '[[station]]\nname = "s1"\n[[station]]\nname = "s2"\nagent = "none"\n'
+        '[[station]]\nname = "s3"\nagent = "openai"\n[agent]\nbackend = "anthropic"\n'
+        'model = "some-model"\n[budget]\ntokens = 5000\n'
+        '[providers.anthropic]\nbase_url = "http://127.0.0.1:9"\nkey_file = "/nowhere/key"\n'
+    )
+    provision(read_fleet(path), tmp_path / "home")
+    found = load_settings(tmp_path / "home" / "gateway" / "gateway.toml")
+
+    assert found.providers["anthropic"].base_url == "http://127.0.0.1:9"
+    assert found.providers["openai"].key_env == "OPENAI_API_KEY"
+    assert {name: each.budget_tokens for name, each in found.agents.items()} == {
+        "a1": 2500, "a3": 2500
+    }  # fmt: skip
+    told = (tmp_path / "home" / "agents" / "a1" / "agent.toml").read_text()
+    assert 'model = "some-model"' in told
+
+
+def test_an_unknown_provider_is_refused(tmp_path):
+    assert "providers.parrot" in refused(tmp_path, "[providers.parrot]\n" + STATION)

@@ -1,0 +1,124 @@
+"""The Anthropic Messages API through the official SDK and the gateway's socket."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import anthropic
+import httpx2
+import msgspec
+
+from agents.backends.session import Asked, ProviderFailed, Reply
+from agents.tools.offered import TOOLS
+
+MODEL = "claude-opus-4-7"
+MOST_OUTPUT = 16_000
+RETRIES = 4
+SILENCE_S = 600.0
+CACHED: dict[str, Any] = {"cache_control": {"type": "ephemeral"}}
+
+
+class AnthropicProvider:
+    """One model.
+
+    Args:
+        model: Its id; "" takes the default.
+        socket: The gateway's, of this agent; the gateway puts the key in.
+    """
+
+    name = "anthropic"
+
+    def __init__(self, model: str, socket: Path) -> None:
+        self._model = model or MODEL
+        self.label = f"language model {self._model}"
+        self._socket = socket
+        self._tools: list[Any] = [
+            {"name": tool.name, "description": tool.description, "input_schema": tool.schema}
+            for tool in TOOLS
+        ]
+
+    async def __aenter__(self) -> Self:
+        transport = httpx2.AsyncHTTPTransport(uds=str(self._socket))
+        self._client = anthropic.AsyncAnthropic(
+            base_url="http://gateway",
+            api_key="of-the-gateway",
+            max_retries=RETRIES,
+            http_client=httpx2.AsyncClient(transport=transport, timeout=SILENCE_S),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def ask(self, system: str, messages: list[dict[str, Any]]) -> Reply:
+        """The model's next words and calls.
+
+        Raises:
+            ProviderFailed: It did not answer, or its answer was cut.
+        """
+        prompt: list[Any] = [{"type": "text", "text": system, **CACHED}]
+        try:
+            async with self._client.messages.stream(
+                model=self._model,
+                max_tokens=MOST_OUTPUT,
+                system=prompt,
+                tools=self._tools,
+                messages=_cached(messages),
+            ) as stream:
+                message = await stream.get_final_message()
+        except (anthropic.APIError, httpx2.HTTPError) as error:
+            raise failure(error) from None
+        if message.stop_reason is None:
+            raise ProviderFailed("busy", "the answer was cut")
+        content = [block.to_dict() for block in message.content]
+        return Reply(
+            messages=[{"role": "assistant", "content": content}] if content else [],
+            texts=[block.text for block in message.content if block.type == "text" and block.text],
+            calls=_calls(content) if message.stop_reason == "tool_use" else [],
+        )
+
+    def said(self, text: str) -> dict[str, Any]:
+        return {"role": "user", "content": [{"type": "text", "text": text}]}
+
+    def answers(self, answered: list[tuple[Asked, str]]) -> list[dict[str, Any]]:
+        content = [
+            {"type": "tool_result", "tool_use_id": call.call_id, "content": told}
+            for call, told in answered
+        ]
+        return [{"role": "user", "content": content}]
+
+    def open_calls(self, messages: list[dict[str, Any]]) -> list[Asked]:
+        last = messages[-1] if messages else {}
+        return _calls(last["content"]) if last.get("role") == "assistant" else []
+
+
+def _calls(content: list[Any]) -> list[Asked]:
+    return [
+        Asked(block["id"], block["name"], msgspec.json.encode(block["input"]))
+        for block in content
+        if block["type"] == "tool_use"
+    ]
+
+
+def _cached(messages: list[dict[str, Any]]) -> list[Any]:
+    """The conversation with its last block marked, so that all before it is read from the cache."""
+    *earlier, last = messages
+    *blocks, end = last["content"]
+    return [*earlier, {**last, "content": [*blocks, {**end, **CACHED}]}]
+
+
+def failure(error: Exception) -> ProviderFailed:
+    """What an error of an SDK means for the conversation; the two SDKs name them alike."""
+    status = getattr(error, "status_code", None)
+    detail = str(error)[:300]
+    response: Any = getattr(error, "response", None)
+    told = response.headers.get("retry-after", "") if response is not None else ""
+    retry_s = float(told) if told.replace(".", "", 1).isdigit() else 0.0
+    match status:
+        case 403 if "budget" in detail:
+            return ProviderFailed("budget", detail)
+        case 400 | 413 | 422:
+            return ProviderFailed("invalid", detail)
+        case 401 | 403 | 404:
+            return ProviderFailed("refused", detail)
+        case _:
+            return ProviderFailed("busy", detail, retry_s)

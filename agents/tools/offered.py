@@ -1,0 +1,277 @@
+"""What a language model is offered: each tool with its arguments, and how its answer reads."""
+
+from typing import Annotated
+
+import msgspec
+
+from agents.tools import calls as t
+from agents.tools.surface import Assigned, Surface, Tool, Unchecked
+from agents.view import BASELINE
+from robots.wire.records import Frozen
+
+MOST_EPISODES = 50
+WAIT_S = 600.0
+Text = Annotated[str, msgspec.Meta(max_length=200_000)]
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+class Nothing(Frozen):
+    """No arguments."""
+
+
+class Place(Frozen):
+    """A file of the working tree, such as recipe/policy.py."""
+
+    path: str
+
+
+class Written(Frozen):
+    """A file below recipe/ or notes/ and the whole of its text."""
+
+    path: str
+    text: Text
+
+
+class Edited(Frozen):
+    """A file, a passage that is in it exactly once, and what shall stand there instead."""
+
+    path: str
+    old: Text
+    new: Text
+
+
+class Command(Frozen):
+    """A shell command, run in the sandbox of the working tree; no network."""
+
+    command: Annotated[str, msgspec.Meta(max_length=20_000)]
+
+
+async def _list_files(at: Surface, _: Nothing, __: str) -> str:
+    found = await at.tools.tree.list_files()
+    return "\n".join(f"{size:>8} {path}" for path, size in found.sizes.items())
+
+
+async def _read_file(at: Surface, given: Place, _: str) -> str:
+    return (await at.tools.tree.read_file(t.ReadFile(path=given.path))).text
+
+
+async def _write_file(at: Surface, given: Written, _: str) -> str:
+    return (await at.tools.tree.write_file(t.WriteFile(path=given.path, text=given.text))).text
+
+
+async def _edit_file(at: Surface, given: Edited, _: str) -> str:
+    text = await at.tools.tree.whole(given.path)
+    found = text.count(given.old)
+    if found != 1 or not given.old:
+        raise Unchecked(f"edit_file: `old` is {found} times in {given.path}; give it once, exactly")
+    changed = text.replace(given.old, given.new)
+    return (await at.tools.tree.write_file(t.WriteFile(path=given.path, text=changed))).text
+
+
+async def _shell(at: Surface, given: Command, _: str) -> str:
+    return await at.tools.tree.shell(given.command)
+
+
+# --- ideas --------------------------------------------------------------------------------------
+
+
+class Claim(Frozen):
+    """What is believed, and what is expected of the change, in figures where possible."""
+
+    kind: t.IdeaKind
+    hypothesis: Annotated[str, msgspec.Meta(min_length=10, max_length=500)]
+    prediction: Annotated[str, msgspec.Meta(min_length=5, max_length=300)]
+
+
+class Episodes(Frozen):
+    """How many episodes of the working tree's recipe, on your own station, with new seeds."""
+
+    episodes: Annotated[int, msgspec.Meta(ge=1, le=MOST_EPISODES)]
+
+
+class Reason(Frozen):
+    """Why, in a sentence."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=500)]
+
+
+class Other(Frozen):
+    """An idea of a peer, by its id."""
+
+    idea_id: str
+
+
+async def _open_idea(at: Surface, given: Claim, call_id: str) -> str:
+    known = at.desk.log.ideas.get(at.work.idea_id)
+    if known is not None and not known.decision and not known.submitted:
+        raise t.ToolRefused(f"open: {at.work.idea_id} is open; submit or drop it first")
+    champion = at.desk.run.champion
+    assert champion is not None
+    told = at.assigned(
+        call_id,
+        lambda: Assigned(
+            idea_id=at.desk.log.next_idea_id(at.desk.name), number=0, base=champion.commit
+        ),
+    )
+    parent = next(
+        (c.idea_id for c in at.desk.run.reigned.values() if c.commit == told.base), BASELINE
+    )
+    opened = t.OpenIdea(
+        kind=given.kind,
+        hypothesis=given.hypothesis,
+        prediction=given.prediction,
+        parent=parent,
+        idea_id=told.idea_id,
+    )
+    await at.tools.ideas.open(opened)
+    at.keep(idea_id=told.idea_id, base=told.base, explored=0)
+    await at.tools.tree.start_from(t.StartFrom())
+    return f"{told.idea_id} is yours, on champion {told.base[:10]}; the working tree is at it"
+
+
+async def _explore(at: Surface, given: Episodes, call_id: str) -> str:
+    idea_id = at.open_idea()
+    told = at.assigned(
+        call_id, lambda: Assigned(idea_id=idea_id, number=at.work.explored, base=at.work.base)
+    )
+    first = 1_000 * (1 + told.number)
+    seeds = tuple(range(first, first + given.episodes))
+    at.keep(explored=max(at.work.explored, told.number + 1))
+    found = await at.tools.bench.explore(
+        t.Explore(idea_id=told.idea_id, number=told.number, seeds=seeds, base=told.base)
+    )
+    return explored_text(found)
+
+
+async def _submit(at: Surface, _: Nothing, __: str) -> str:
+    idea_id = at.open_idea()
+    committed = await at.tools.ideas.commit(t.Commit(idea_id=idea_id, base=at.work.base))
+    handed = await at.tools.ideas.submit(t.Submit(idea_id=idea_id))
+    where = "waits for its sealed episodes" if handed.reached else "will be handed in"
+    return f"{idea_id} is commit {committed.commit[:10]} and {where}; wait for the decision"
+
+
+async def _drop(at: Surface, given: Reason, _: str) -> str:
+    idea_id = at.open_idea()
+    at.tools.ideas.drop(t.Drop(idea_id=idea_id, detail=given.reason))
+    return f"{idea_id} was given up"
+
+
+async def _adopt(at: Surface, given: Other, _: str) -> str:
+    at.open_idea()
+    found = await at.tools.tree.adopt(t.Adopt(idea_id=given.idea_id, base=at.work.base))
+    for path, content in found.files.items():
+        text = content.decode(errors="replace")
+        await at.tools.tree.write_file(t.WriteFile(path=f"recipe/{path}", text=text))
+    return f"the change of {given.idea_id} fits and is in the working tree"
+
+
+# --- the fleet ----------------------------------------------------------------------------------
+
+
+class OneEpisode(Frozen):
+    """An episode of a batch that you explored."""
+
+    batch_id: str
+    index: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Minutes(Frozen):
+    """How long at most; the wait ends early with news."""
+
+    minutes: Annotated[float, msgspec.Meta(gt=0, le=WAIT_S / 60)]
+
+
+class Words(Frozen):
+    """What was learned, for your next session, which starts with this text alone."""
+
+    summary: Annotated[str, msgspec.Meta(min_length=20, max_length=4_000)]
+
+
+async def _episode(at: Surface, given: OneEpisode, _: str) -> str:
+    return await at.tools.bench.episode(given.batch_id, given.index)
+
+
+async def _wait(at: Surface, given: Minutes, _: str) -> str:
+    # What came before it waited is news to it as well.
+    known = at.tools.fleet.digest().text
+    if known:
+        return known
+    news = await at.tools.fleet.wait(t.Wait(timeout_s=given.minutes * 60.0))
+    people = "".join(f"\nA person says: {words}" for words in news.messages)
+    return (news.text or "nothing new") + people
+
+
+async def _leaderboard(at: Surface, _: Nothing, __: str) -> str:
+    return at.tools.fleet.leaderboard(t.Leaderboard()).text or "no idea has sealed episodes yet"
+
+
+async def _digest(at: Surface, _: Nothing, __: str) -> str:
+    return at.tools.fleet.digest().text or "nothing new"
+
+
+async def _peer_diff(at: Surface, given: Other, _: str) -> str:
+    return (await at.tools.fleet.peer_diff(t.PeerDiff(idea_id=given.idea_id))).text
+
+
+async def _budget(at: Surface, _: Nothing, __: str) -> str:
+    left = at.tools.bench.budget()
+    return f"ideas: {_or_no_limit(left.ideas)}; robot minutes: {_or_no_limit(left.robot_minutes)}"
+
+
+async def _finish(at: Surface, given: Words, _: str) -> str:
+    at.keep(summary=given.summary, closed=at.work.closed + 1)
+    return "the session is closed"
+
+
+def _or_no_limit(number: float | None) -> str:
+    return "no limit" if number is None else f"{number:g}"
+
+
+def explored_text(found: t.Explored) -> str:
+    """A batch in a few lines: counts, how failures ended, the first failed episodes."""
+    if found.void:
+        return f"{found.batch_id} is void: {found.void_reason}"
+    counts = found.counts
+    tags: dict[str, int] = {}
+    failed = [e for e in found.episodes if e.outcome.value == "failure"]
+    for episode in failed:
+        for tag in episode.tags or (episode.reason,):
+            tags[tag] = tags.get(tag, 0) + 1
+    lines = [f"{found.batch_id}: {counts.success} of {counts.success + counts.failure} succeeded"]
+    if tags:
+        told = sorted(tags.items(), key=lambda item: -item[1])
+        lines.append("failures: " + ", ".join(f"{tag} {count}" for tag, count in told))
+    for episode in failed[:5]:
+        figures = " ".join(f"{key}={value:.4g}" for key, value in episode.figures.items())
+        lines.append(f"episode {episode.index}: {episode.reason}; {figures}")
+    return "\n".join(lines)
+
+
+TOOLS: tuple[Tool, ...] = (
+    Tool("list_files", "Files of your working tree.", Nothing, _list_files),
+    Tool("read_file", "A file of your working tree.", Place, _read_file),
+    Tool("write_file", "Write a file below recipe/ or notes/.", Written, _write_file),
+    Tool("edit_file", "Replace one passage of a file.", Edited, _edit_file, once=True),
+    Tool("shell", "Run a command in the working tree's sandbox (python3, grep...).", Command, _shell, once=True),
+    Tool("open_idea", "Claim an idea before any work on it; puts the working tree to the champion.",
+         Claim, _open_idea, once=True),
+    Tool("explore", "Run episodes of the working tree's recipe on your station; you see everything.",
+         Episodes, _explore, once=True),
+    Tool("episode", "The course of one explored episode.", OneEpisode, _episode),
+    Tool("submit", "Commit the idea and hand it in for sealed evaluation.", Nothing, _submit,
+         once=True),
+    Tool("drop", "Give the open idea up.", Reason, _drop, once=True),
+    Tool("adopt", "Apply a peer's change to your open idea; Git decides whether it fits.", Other,
+         _adopt, once=True),
+    Tool("wait", "Wait for a decision or other news. Costs nothing; never poll.", Minutes, _wait,
+         once=True),
+    Tool("leaderboard", "Champion and ideas with sealed evidence.", Nothing, _leaderboard),
+    Tool("digest", "What changed in the run since you last looked.", Nothing, _digest, once=True),
+    Tool("peer_diff", "An idea's change.", Other, _peer_diff),
+    Tool("budget_left", "What you may still spend.", Nothing, _budget),
+    Tool("finish", "Close this session, once its idea is decided or dropped.", Words, _finish,
+         once=True),
+)  # fmt: skip

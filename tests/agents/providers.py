@@ -1,0 +1,210 @@
+"""Stand-ins of two providers' interfaces, faithful to their protocols: streams, tools, usage, faults.
+
+A script says what the model does turn by turn; faults come before a turn is given. Nothing here
+reaches beyond this machine.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from aiohttp import web
+
+Call = tuple[str, dict[str, Any]]
+
+
+class Turn(NamedTuple):
+    """What the model says in one turn."""
+
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+    output: int = 50
+    reasoning: int = 0
+
+
+class Fault(NamedTuple):
+    """What happens instead of an answer.
+
+    Attributes:
+        status: Of the response; 200 cuts the stream after `cut` bytes.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    cut: int = 0
+
+
+Script = Callable[[int, dict[str, Any]], Turn]
+
+
+class Provider:
+    """Serves both interfaces from one script.
+
+    Args:
+        script: Number of the turn and the request to what the model says.
+        faults: By the number of the request, counted from 0.
+    """
+
+    def __init__(self, script: Script, faults: dict[int, Fault] | None = None) -> None:
+        self.script = script
+        self.faults = faults or {}
+        self.requests: list[dict[str, Any]] = []
+        self.keys: list[str] = []
+        self.turns = 0
+        self.sent = {"fresh": 0, "cached": 0, "output": 0, "reasoning": 0}
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        app = web.Application(client_max_size=64 << 20)
+        app.router.add_post("/v1/messages", self._messages)
+        app.router.add_post("/v1/responses", self._responses)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        port = site._server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    def _next(self, body: dict[str, Any]) -> Turn:
+        turn = self.script(self.turns, body)
+        self.turns += 1
+        return turn
+
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
+        body, fault = await self._taken(request, request.headers.get("x-api-key", ""))
+        if fault is not None and fault.status != 200:
+            error = {"type": "error", "error": {"type": "api_error", "message": "as scripted"}}
+            return web.json_response(error, status=fault.status, headers=dict(fault.headers))
+        turn = self._next(body)
+        fresh, cached = self._input(body)
+        usage = {
+            "input_tokens": fresh,
+            "cache_creation_input_tokens": 7,
+            "cache_read_input_tokens": cached,
+        }
+        message = {
+            "id": f"msg_{self.turns}", "type": "message", "role": "assistant", "content": [],
+            "model": body["model"], "stop_reason": None, "stop_sequence": None,
+            "usage": {**usage, "output_tokens": 1},
+        }  # fmt: skip
+        events: list[tuple[str, dict[str, Any]]] = [("message_start", {"message": message})]
+        blocks: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+        if turn.text:
+            half = len(turn.text) // 2
+            parts = [turn.text[:half], turn.text[half:]]
+            deltas = [{"type": "text_delta", "text": part} for part in parts]
+            blocks.append(({"type": "text", "text": ""}, deltas))
+        for number, (name, arguments) in enumerate(turn.calls):
+            block = {
+                "type": "tool_use", "id": f"toolu_{self.turns}_{number}", "name": name, "input": {},
+            }  # fmt: skip
+            text = json.dumps(arguments)
+            parts = [text[: len(text) // 2], text[len(text) // 2 :]]
+            deltas = [{"type": "input_json_delta", "partial_json": part} for part in parts]
+            blocks.append((block, deltas))
+        for index, (block, deltas) in enumerate(blocks):
+            events.append(("content_block_start", {"index": index, "content_block": block}))
+            events += [("content_block_delta", {"index": index, "delta": d}) for d in deltas]
+            events.append(("content_block_stop", {"index": index}))
+        reason = "tool_use" if turn.calls else "end_turn"
+        events.append(("message_delta", {
+            "delta": {"stop_reason": reason, "stop_sequence": None},
+            "usage": {"output_tokens": turn.output},
+        }))  # fmt: skip
+        events.append(("message_stop", {}))
+        stream = [(name, {"type": name, **content}) for name, content in events]
+        whole = fault is None
+        self._count(fresh + 7, cached, turn.output if whole else 1, 0)
+        return await self._stream(request, stream, fault)
+
+    async def _responses(self, request: web.Request) -> web.StreamResponse:
+        key = request.headers.get("authorization", "").removeprefix("Bearer ")
+        body, fault = await self._taken(request, key)
+        if fault is not None and fault.status != 200:
+            error = {"error": {"type": "server_error", "message": "as scripted", "code": None}}
+            return web.json_response(error, status=fault.status, headers=dict(fault.headers))
+        turn = self._next(body)
+        fresh, cached = self._input(body)
+        output: list[dict[str, Any]] = []
+        if turn.reasoning:
+            output.append({
+                "type": "reasoning", "id": f"rs_{self.turns}", "summary": [],
+                "encrypted_content": "sealed",
+            })  # fmt: skip
+        if turn.text:
+            text = {"type": "output_text", "text": turn.text, "annotations": []}
+            output.append({
+                "type": "message", "id": f"msg_{self.turns}", "role": "assistant",
+                "status": "completed", "content": [text],
+            })  # fmt: skip
+        for number, (name, arguments) in enumerate(turn.calls):
+            output.append({
+                "type": "function_call", "id": f"fc_{self.turns}_{number}", "name": name,
+                "call_id": f"call_{self.turns}_{number}", "arguments": json.dumps(arguments),
+                "status": "completed",
+            })  # fmt: skip
+        usage = {
+            "input_tokens": fresh + cached,
+            "input_tokens_details": {"cached_tokens": cached},
+            "output_tokens": turn.output,
+            "output_tokens_details": {"reasoning_tokens": turn.reasoning},
+            "total_tokens": fresh + cached + turn.output,
+        }
+        response = {
+            "id": f"resp_{self.turns}", "object": "response", "created_at": 0, "status": "completed",
+            "model": body["model"], "output": output, "usage": usage, "error": None,
+            "incomplete_details": None, "instructions": None, "metadata": {}, "tools": [],
+            "parallel_tool_calls": True, "tool_choice": "auto", "temperature": 1.0, "top_p": 1.0,
+        }  # fmt: skip
+        started = {**response, "status": "in_progress", "output": [], "usage": None}
+        events: list[tuple[str, dict[str, Any]]] = [("response.created", {"response": started})]
+        for index, item in enumerate(output):
+            events.append(("response.output_item.added", {"output_index": index, "item": item}))
+            events.append(("response.output_item.done", {"output_index": index, "item": item}))
+        events.append(("response.completed", {"response": response}))
+        stream = [
+            (name, {"type": name, "sequence_number": n, **content})
+            for n, (name, content) in enumerate(events)
+        ]
+        if fault is None:
+            self._count(fresh, cached, turn.output, turn.reasoning)
+        return await self._stream(request, stream, fault)
+
+    async def _taken(self, request: web.Request, key: str) -> tuple[dict[str, Any], Fault | None]:
+        body = await request.json()
+        fault = self.faults.get(len(self.requests))
+        self.requests.append(body)
+        self.keys.append(key)
+        return body, fault
+
+    def _input(self, body: dict[str, Any]) -> tuple[int, int]:
+        """Fresh and cached input: the conversation's last message is fresh."""
+        count = len(body.get("messages") or body.get("input"))
+        return 100, 40 * (count - 1)
+
+    def _count(self, fresh: int, cached: int, output: int, reasoning: int) -> None:
+        for key, value in zip(self.sent, (fresh, cached, output, reasoning), strict=True):
+            self.sent[key] += value
+
+    async def _stream(
+        self, request: web.Request, events: list[tuple[str, dict[str, Any]]], fault: Fault | None
+    ) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        content = "".join(f"event: {name}\ndata: {json.dumps(e)}\n\n" for name, e in events)
+        data = content.encode()
+        if fault is not None:
+            await answer.write(data[: fault.cut])
+            await asyncio.sleep(0.05)
+            request.transport.abort()
+            return answer
+        # In pieces that fall anywhere, as a network's do.
+        for start in range(0, len(data), 97):
+            await answer.write(data[start : start + 97])
+        await answer.write_eof()
+        return answer

@@ -1,0 +1,350 @@
+"""Conformance of the backends of language models: what each must do, against stand-ins of providers.
+
+The agent daemon, its tools, Git, the sandbox and the gateway are the real ones.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("anthropic", reason="not installed: pip install 'enpire-tui[llm]'")
+
+from agents.backends.anthropic import AnthropicProvider
+from agents.backends.base import BackendMissing, load_backend
+from agents.backends.model import ModelBackend
+from agents.backends.openai import OpenAIProvider
+from agents.gateway.budget import Budget
+from agents.gateway.proxy import Gateway
+from agents.gateway.settings import (
+    AgentSettings,
+    GatewaySettings,
+    ProviderSettings,
+)
+from agents.settings import AgentSettings as Told
+from robots.wire import commands as c
+from robots.wire.events import (
+    DecisionLearned,
+    IdeaCommitted,
+    RequestRefused,
+    TokensMetered,
+    TranscriptLine,
+)
+from tests.agents.providers import Fault, Provider, Script, Turn
+from tests.agents.test_daemon import Fleet
+
+KEY = "sk-of-the-host-alone"
+CLAIM = {
+    "kind": "heuristic",
+    "hypothesis": "The fast mode loses no precision",
+    "prediction": "20 points more",
+}
+WORK: list[Turn] = [
+    Turn("I look first.", (("list_files", {}), ("read_file", {"path": "recipe/recipe.toml"}))),
+    Turn("", (("open_idea", CLAIM),)),
+    Turn(
+        "",
+        (
+            (
+                "edit_file",
+                {
+                    "path": "recipe/recipe.toml",
+                    "old": 'value = "slow"',
+                    "new": 'value = "fast"',
+                },
+            ),
+        ),
+    ),
+    Turn("", (("shell", {"command": "grep -c fast recipe/recipe.toml"}),)),
+    Turn("", (("explore", {"episodes": 10}), ("budget_left", {}))),
+    Turn("It looks better.", (("submit", {}),)),
+    Turn("", (("wait", {"minutes": 1}), ("leaderboard", {}))),
+    Turn("", (("finish", {"summary": "Fast mode is right; speed is next."}),)),
+]
+SECOND = "Fast mode is right"
+
+
+def worker(turns: list[Turn]) -> Script:
+    """Works once, then waits for ever; finds its place by what the conversation holds already.
+
+    As a model does, it answers what it is shown: a repeated request gets the same turn again.
+    """
+
+    def script(number: int, body: dict[str, Any]) -> Turn:
+        messages = body.get("messages") or body["input"]
+        if SECOND in json.dumps(messages[0]):
+            return Turn("", (("wait", {"minutes": 10}),))
+        spoken = [m for m in messages if m.get("role") == "assistant"]
+        place = len(spoken) if "messages" in body else spoken_turns(messages)
+        return turns[min(place, len(turns) - 1)]
+
+    return script
+
+
+def spoken_turns(items: list[dict[str, Any]]) -> int:
+    """Turns of the model among items: runs of what it said, divided by what it was told."""
+    turns, inside = 0, False
+    for item in items:
+        own = item.get("role") == "assistant" or item.get("type") in ("function_call", "reasoning")
+        turns += own and not inside
+        inside = own
+    return turns
+
+
+class Host:
+    """A gateway with a provider's stand-in behind it."""
+
+    def __init__(self, folder: Path, provider: Provider, budget: int = 10_000_000) -> None:
+        self.provider = provider
+        self.socket = folder / "a1.api"
+        self.events: list[TokensMetered | RequestRefused] = []
+        self.budget = Budget({"a1": budget})
+        self._key = folder / "key"
+        self._key.write_text(KEY)
+
+    async def start(self) -> None:
+        await self.provider.start()
+        where = ProviderSettings(base_url=self.provider.url, key_file=str(self._key))
+        settings = GatewaySettings(
+            providers={"anthropic": where, "openai": where},
+            agents={"a1": AgentSettings(budget_tokens=10_000_000)},
+        )
+        self._gateway = Gateway(settings, self.budget, self._record)
+        await self._gateway.serve({"a1": self.socket})
+
+    async def stop(self) -> None:
+        await self._gateway.close()
+        await self.provider.stop()
+
+    def _record(self, event: TokensMetered | RequestRefused) -> None:
+        self.events.append(event)
+        self.budget.apply(event)
+
+    def metered(self) -> dict[str, int]:
+        found = self.budget.spent("a1")
+        return {
+            "fresh": found.fresh_input,
+            "cached": found.cached_input,
+            "output": found.output,
+            "reasoning": found.reasoning,
+        }
+
+
+@pytest.fixture(params=["anthropic", "openai"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    made: list[Host] = []
+
+    async def make(script: Script, faults: dict[int, Fault] | None = None, **more: int) -> Host:
+        made.append(Host(tmp_path, Provider(script, faults), **more))
+        await made[-1].start()
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.stop()
+
+
+def backend(kind: str, host: Host) -> ModelBackend:
+    make = AnthropicProvider if kind == "anthropic" else OpenAIProvider
+    return ModelBackend(make("", host.socket))
+
+
+def lines(fleet: Fleet) -> list[str]:
+    return [f"{event.role}: {event.text}" for event in fleet.events(TranscriptLine)]
+
+
+def decided(fleet: Fleet) -> list[str]:
+    return [event.decision for event in fleet.events(DecisionLearned)]
+
+
+def waits(fleet) -> bool:
+    return any(line.startswith("tool: wait") and "10" in line for line in lines(fleet))
+
+
+async def waiting(fleet: Fleet) -> None:
+    """Until the second session has begun to wait."""
+    await fleet.until(lambda: waits(fleet))
+
+
+async def test_an_agent_edits_explores_hands_in_and_finishes(fleet, host, kind) -> None:
+    at = await host(worker(WORK))
+    await fleet.start(backend(kind, at))
+    await waiting(fleet)
+
+    assert decided(fleet) == ["adopted"]
+    commit = fleet.events(IdeaCommitted)[0].commit
+    recipe = fleet.supervisor.repository.archive(commit).files["recipe.toml"]
+    assert b'value = "fast"' in recipe
+    assert fleet.station.started == {"a1-1/x0": 1}
+    told = lines(fleet)
+    assert "agent: I look first." in told
+    assert any(line.startswith("result: a1-1/x0:") for line in told)
+    assert any("a1-1 adopted" in line for line in told)
+
+
+async def test_tokens_by_class_are_those_that_were_sent(fleet, host, kind) -> None:
+    turns = [turn._replace(reasoning=11) for turn in WORK] if kind == "openai" else WORK
+    at = await host(worker(turns))
+    await fleet.start(backend(kind, at))
+    await waiting(fleet)
+
+    assert at.metered() == at.provider.sent
+    assert at.metered()["cached"] > 0
+    assert len(at.events) == len(at.provider.requests)
+
+
+async def test_the_real_key_is_the_gateways_alone(fleet, host, kind) -> None:
+    at = await host(worker(WORK))
+    await fleet.start(backend(kind, at))
+    await waiting(fleet)
+
+    assert set(at.provider.keys) == {KEY}
+    assert KEY not in json.dumps(at.provider.requests)
+    rows = [row.event for row in fleet.journal.rows(0, 100_000)]
+    assert KEY not in repr(rows)
+
+
+async def test_the_prompts_beginning_is_the_same_in_every_request(fleet, host, kind) -> None:
+    at = await host(worker(WORK))
+    await fleet.start(backend(kind, at))
+    await waiting(fleet)
+    heads = {
+        json.dumps([body.get("system") or body["instructions"], body["tools"]])
+        for body in at.provider.requests
+    }
+
+    assert len(heads) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(429, (("retry-after", "0.2"),)),
+        Fault(429),
+        Fault(500),
+        Fault(529),
+    ],
+    ids=["429-with-retry-after", "429", "500", "529"],
+)
+async def test_a_provider_in_trouble_is_waited_for(fleet, host, kind, fault) -> None:
+    at = await host(worker(WORK), {1: fault, 4: fault})
+    await fleet.start(backend(kind, at))
+    await waiting(fleet)
+
+    assert decided(fleet) == ["adopted"]
+    assert fleet.station.started == {"a1-1/x0": 1}
+    assert at.metered() == at.provider.sent
+
+
+@pytest.mark.parametrize("cut", [0, 1, 200, 450, 700, 900, 1100])
+async def test_a_stream_cut_at_any_byte_runs_no_half_call(
+    fleet, host, kind, cut, monkeypatch
+) -> None:
+    monkeypatch.setattr("agents.backends.model.FIRST_PAUSE_S", 0.05)
+    # The third turn explores nothing twice, and the sixth is handed in once.
+    at = await host(worker(WORK), {2: Fault(200, cut=cut), 5: Fault(200, cut=cut)})
+    await fleet.start(backend(kind, at))
+    await waiting(fleet)
+
+    assert decided(fleet) == ["adopted"]
+    assert fleet.station.started == {"a1-1/x0": 1}
+    assert fleet.supervisor.queued == {"a1-1": 1}
+
+
+async def test_a_restart_at_any_point_repeats_nothing(fleet, host, kind) -> None:
+    at = await host(worker(WORK))
+    for rows in range(12, 400, 9):
+        await fleet.start(backend(kind, at))
+        before = len(lines(fleet))
+        await fleet.until(
+            lambda rows=rows: fleet.journal.last_seq >= rows or len(lines(fleet)) > 60
+        )
+        done = waits(fleet)
+        await fleet.stop()
+        if done:
+            break
+        assert len(lines(fleet)) >= before
+    assert done
+    assert decided(fleet) == ["adopted"]
+    assert fleet.station.started == {"a1-1/x0": 1}
+    assert fleet.supervisor.queued == {"a1-1": 1}
+    assert len(fleet.events(IdeaCommitted)) == 1
+
+
+async def test_a_pause_holds_the_next_call_until_it_ends(fleet, host, kind) -> None:
+    at = await host(worker(WORK))
+    await fleet.start(backend(kind, at))
+    await fleet.until(lambda: any("tool: open_idea" in line for line in lines(fleet)))
+    await fleet.person.request(c.PauseAgent(reason="lunch"), 5)
+    asked = len(at.provider.requests)
+    await asyncio.sleep(0.3)
+    # One answer may have been under way.
+    assert len(at.provider.requests) <= asked + 1
+    await fleet.person.request(c.ResumeAgent(), 5)
+    await waiting(fleet)
+
+    assert decided(fleet) == ["adopted"]
+    assert fleet.station.started == {"a1-1/x0": 1}
+
+
+async def test_a_persons_words_reach_the_model(fleet, host, kind) -> None:
+    at = await host(worker(WORK))
+    await fleet.start(backend(kind, at))
+    await fleet.until(lambda: any("tool: open_idea" in line for line in lines(fleet)))
+    await fleet.person.request(c.MessageAgent(text="mind the left gripper"), 5)
+    await waiting(fleet)
+
+    assert "mind the left gripper" in json.dumps(at.provider.requests)
+
+
+async def test_a_spent_budget_ends_the_turn_before_a_request_leaves(fleet, host, kind) -> None:
+    at = await host(worker(WORK), budget=400)
+    await fleet.start(backend(kind, at))
+    await fleet.until(lambda: any("budget" in line for line in lines(fleet)))
+    asked = len(at.provider.requests)
+    await asyncio.sleep(0.3)
+
+    assert len(at.provider.requests) == asked
+    assert at.metered()["fresh"] + at.metered()["output"] >= 400
+    assert any(isinstance(event, RequestRefused) for event in at.events)
+
+
+async def test_a_conversation_that_is_refused_begins_anew(fleet, host, kind) -> None:
+    at = await host(worker(WORK), {3: Fault(400)})
+    await fleet.start(backend(kind, at))
+    await fleet.until(lambda: any("took it no further" in line for line in lines(fleet)))
+    await fleet.until(lambda: len(at.provider.requests) > 5)
+    first = (at.provider.requests[4].get("messages") or at.provider.requests[4]["input"])[0]
+
+    assert "a1-1 is open" in json.dumps(first)
+
+
+async def test_wrong_calls_are_answered_with_what_is_wrong(fleet, host, kind) -> None:
+    wrong = [
+        Turn("", (("fly", {}), ("explore", {"episodes": 900}), ("explore", {"episodes": 5}))),
+        Turn("", (("write_file", {"path": "verify.py", "text": "x"}),)),
+        *WORK[1:],
+    ]
+    at = await host(worker(wrong))
+    await fleet.start(backend(kind, at))
+    await waiting(fleet)
+    told = "\n".join(lines(fleet))
+
+    assert "refused: there is no tool 'fly'" in told
+    assert "refused: explore: Expected `int` <= 50" in told
+    assert "refused: no_idea" in told
+    assert "refused: frozen_path: verify.py" in told
+    assert decided(fleet) == ["adopted"]
+
+
+def test_an_unknown_backend_is_refused_by_name(tmp_path) -> None:
+    with pytest.raises(BackendMissing, match="installed are anthropic, openai, search"):
+        load_backend(Told(station="s1", backend="parrot"), "a1", tmp_path)
