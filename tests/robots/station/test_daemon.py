@@ -144,7 +144,8 @@ async def test_a_hold_voids_the_batch_and_a_release_needs_the_stations_name(stat
     station.start()
     await station.batch(episodes=500, recipe=recipe(STAYS))
     await station.grant()
-    await station.rows(is_(EpisodeFinished))
+    # Within an episode: between two of them a hold costs nothing, and the batch waits.
+    await station.rows(is_(EpisodeStarted))
 
     done = await station.call("viewer", c.Hold(reason="look"), Done)
     state = await station.finished()
@@ -389,7 +390,8 @@ async def test_workers_killed_from_outside_leave_one_outcome_an_episode(station)
     # One that is killed while its sandbox is made never ran any code of a policy.
     reasons = {episode.reason.split(":")[0] for episode in episodes}
     blameless = {"reset_died", "verifier_died", "sandbox_failed"}
-    assert reasons <= {"episode_limit", "policy_exited", *blameless}
+    # Now and then the draw puts a robot that stays upon its goal.
+    assert reasons <= {"episode_limit", "verified", "policy_exited", *blameless}
 
 
 @pytest.mark.long
