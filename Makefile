@@ -21,7 +21,7 @@ system: # packages of the operating system: installed where that is allowed, els
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) scripts/check_python.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[room,sim,pusht,search,llm,data,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[room,sim,pusht,search,llm,train,dev]'
 	@touch $@
 
 demo: setup ## four simulated stations improve a policy: in the control room, or headless to the end
