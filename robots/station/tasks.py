@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from robots import world
 from robots.safety.limits import ActionLimits
 
 # MuJoCo ships no type information.
@@ -148,11 +149,14 @@ class Task(msgspec.Struct, frozen=True):
     def files(self) -> dict[str, str]:
         """SHA-256 of every file by name; follows no link out of it.
 
-        A package's are named `package:name`: all of a base's, the modules of one that is used.
+        A package's are named `package:name`: all of a base's, the modules of one that is used, and
+        those of `robots.world`, which simulations are built from.
         """
         places = [] if self.folder == Path() else [("", self.folder, "**/*")]
         places += [(f"{self.base}:", self.base_folder, "**/*")] if self.base_folder else []
         places += [(f"{name}:", folder, "*.py") for name, folder in self.uses.items()]
+        if self.path("simulation.py").exists():
+            places += [("robots.world:", Path(world.__file__).parent, "*.py")]
         found: dict[str, str] = {}
         for prefix, folder, pattern in places:
             for path in sorted(folder.glob(pattern)):

@@ -22,6 +22,9 @@ _POSITION_OK_M, _YAW_OK_RAD = 0.023, 0.27
 """Tighter than the post-condition, which single noisy frames judge."""
 _INNER_M = (0.20, 0.11)
 """Block positions beyond this cost extra: near the border the tool cannot get behind the block."""
+_REACH_M, _STRAYED_PUSHES = (0.28, 0.18), 3
+"""A block out there for so many pushes is one that small pushes leave where it is, each undone by
+the next: then only the longest are made."""
 _LENGTHS_M = (0.012, 0.025, 0.045, 0.07)
 
 # Contact points and inward normals on the block's faces, block frame (origin: centre of mass).
@@ -45,6 +48,7 @@ class Reset(ScriptedReset):
         self._target: Pose = (float(target[0]), float(target[1]), float(target[2]))
         self._robot = Robot(observation, observation["tool_position_m"])
         self._hand = Hand(self._robot, Arm(slice(0, 2), gap=None))
+        self._strayed = 0
         for _ in range(60):
             yield from self._hand.hold(3)
             pose = self._pose()
@@ -84,8 +88,10 @@ class Reset(ScriptedReset):
         touch_x = pose[0] + cos * (px - off * nx) - sin * (py - off * ny)
         touch_y = pose[1] + sin * (px - off * nx) + cos * (py - off * ny)
         start_x, start_y = touch_x - _STAND_OFF_M * way_x, touch_y - _STAND_OFF_M * way_y
+        out = abs(pose[0]) > _REACH_M[0] or abs(pose[1]) > _REACH_M[1]
+        self._strayed = self._strayed + 1 if out else 0
         best, chosen, length = math.inf, 0, _LENGTHS_M[0]
-        for candidate in _LENGTHS_M:
+        for candidate in _LENGTHS_M[-1:] if self._strayed > _STRAYED_PUSHES else _LENGTHS_M:
             turn = rate * candidate
             half = pose[2] + 0.5 * turn
             c, s = np.cos(half), np.sin(half)
