@@ -1,6 +1,6 @@
-"""Episodes of a dataset as tensors: normalised states with some history, and what was done next."""
+"""Episodes of a dataset as arrays and tensors: what was observed, done and won, frame by frame."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,57 +49,83 @@ class Scale:
         return (rows - self.middle) / self.spread
 
 
-class Demonstrations:
-    """States and actions of whole episodes.
-
-    Args:
-        folder: Of a LeRobot dataset.
-        relative_to: Observation whose numbers the first numbers of an action are measured from,
-            such as the hand's position: what is learned is then where to go from here; "" for none.
-        ignore: Observations that are left out, such as the time.
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One episode.
 
     Attributes:
-        relative: Places in the states of what `relative_to` names.
+        seen: Observations by name, (frames, numbers) each.
+        actions: (frames, numbers of an action).
+        rewards: (frames,): 1 at the last frame of a success, else 0.
     """
 
-    def __init__(self, folder: Path, relative_to: str = "", ignore: Sequence[str] = ()) -> None:
-        data = Dataset(folder, ("observation.state", "action"))
+    seen: dict[str, Array]
+    actions: Array
+    rewards: Array
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+
+def episodes(*folders: Path) -> Iterator[Recorded]:
+    """Episodes of LeRobot datasets, one dataset after the other.
+
+    Args:
+        folders: Of datasets of one task.
+
+    Raises:
+        DatasetError: A dataset lacks `observation.state`, `action` or `next.reward`.
+        ValueError: Its state does not say what its numbers are.
+    """
+    for folder in folders:
+        data = Dataset(folder, ("observation.state", "action", "next.reward"))
         names: list[str] = data.info["features"]["observation.state"]["names"] or []
+        if not names:
+            raise ValueError(f"{folder}/meta/info.json: observation.state has no names")
         keys = [name.rpartition(".")[0] for name in names]
-        kept = [place for place, key in enumerate(keys) if key not in ignore]
-        self.states: Array = data.columns["observation.state"].astype(np.float32)[:, kept]
-        self.actions: Array = data.columns["action"].astype(np.float32)
-        self.episode = data.episode
-        self.relative = [n for n, place in enumerate(kept) if keys[place] == relative_to]
-        if relative_to and not self.relative:
-            raise ValueError(f"relative_to: {relative_to!r} is not in the state: {names}")
+        states, actions, rewards = (
+            np.asarray(data.columns[name], dtype=np.float32)
+            for name in ("observation.state", "action", "next.reward")
+        )
+        starts = np.flatnonzero(np.diff(data.episode, prepend=-1))
+        for first, end in zip(starts, [*starts[1:], len(states)], strict=True):
+            seen = {
+                key: states[first:end, [n for n, each in enumerate(keys) if each == key]]
+                for key in dict.fromkeys(keys)
+            }
+            yield Recorded(seen, actions[first:end], rewards[first:end])
 
-    @property
-    def episodes(self) -> int:
-        return len(np.unique(self.episode))
 
-    def windows(self, history: Sequence[int], chunk: int) -> tuple[Array, Array]:
-        """States with their past, and the actions that follow.
+def chunks(episode: Recorded, length: int, relative_to: str = "") -> Array:
+    """The actions that follow each frame, (frames, length, numbers of an action).
 
-        Args:
-            history: How many steps back each of the seen states lies, such as (0, 3, 6); before an
-                episode's start its first state stands.
-            chunk: Actions of a window; beyond an episode's end its last action stands.
-
-        Returns:
-            (frames, len(history), numbers of a state), (frames, chunk, numbers of an action).
-        """
-        index = np.arange(len(self.episode))
-        starts = np.searchsorted(self.episode, self.episode, side="left")
-        ends = np.searchsorted(self.episode, self.episode, side="right") - 1
-        back = np.maximum(index[:, None] - np.asarray(history), starts[:, None])
-        ahead = np.minimum(index[:, None] + np.arange(chunk), ends[:, None])
-        actions = self.actions[ahead].copy()
-        if self.relative:
-            actions[..., : len(self.relative)] -= self.states[index][:, None, self.relative]
-        return self.states[back], actions
+    Args:
+        episode: Beyond its end its last action stands.
+        length: Actions of a chunk.
+        relative_to: Observation that the first numbers of an action are measured from, such as the
+            hand's position: what is learned is then where to go from here; "" for none.
+    """
+    ahead = np.arange(len(episode))[:, None] + np.arange(length)
+    actions = episode.actions[np.minimum(ahead, len(episode) - 1)].copy()
+    if relative_to:
+        origin = episode.seen[relative_to]
+        actions[..., : origin.shape[1]] -= origin[:, None]
+    return actions
 
 
 def tensors(*arrays: Array, device: str = "cpu") -> list[Tensor]:
     """Arrays as tensors on a device."""
-    return [torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays]
+    return [
+        torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(device)
+        for array in arrays
+    ]
+
+
+def split(everything: Sequence[Recorded], share: float) -> tuple[list[Recorded], list[Recorded]]:
+    """Episodes to learn from, and every n-th one held out; with fewer than two, none is."""
+    if len(everything) < 2:
+        return [*everything], []
+    every = max(2, round(1.0 / share))
+    held = [each for n, each in enumerate(everything) if n % every == every - 1]
+    held = held or [everything[-1]]
+    return [each for each in everything if not any(each is h for h in held)], held

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from collections import deque
 from pathlib import Path
 
 import numpy as np
+from features import see
 
 HERE = Path(__file__).parent
 
@@ -15,36 +15,33 @@ class Policy:
     """Plays `play` actions of each chunk, then looks again."""
 
     def __init__(self, knobs: dict[str, float | int | str | bool]) -> None:
-        settings = tomllib.loads((HERE / "recipe.toml").read_text())["train"]
-        self.history = settings["history"]
-        self.chunk = settings["chunk"]
-        self.origin = settings["relative_to"]
-        self.ignored = settings["ignore"]
+        self.settings = tomllib.loads((HERE / "recipe.toml").read_text())["train"]
+        self.chunk = self.settings["chunk"]
         self.play = min(int(knobs["play"]), self.chunk)
         with np.load(HERE / "weights.npz", allow_pickle=False) as arrays:
             self.scales = {n: arrays[n] for n in arrays.files if n.startswith(("seen", "done"))}
             self.net = layers({name: arrays[name] for name in arrays.files})
 
     def reset(self, observation: dict[str, np.ndarray]) -> None:
-        self.past: deque[np.ndarray] = deque(maxlen=max(self.history) + 1)
+        self.past: list[dict[str, np.ndarray]] = []
         self.waiting: list[np.ndarray] = []
 
     def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        kept = [value.ravel() for key, value in observation.items() if key not in self.ignored]
-        self.past.append(np.concatenate(kept))
+        self.past.append(observation)
         if not self.waiting:
-            origin = observation[self.origin] if self.origin else np.zeros(0)
-            self.waiting = list(self.look(origin)[: self.play])
+            self.waiting = list(self.look()[: self.play])
         return self.waiting.pop(0)
 
-    def look(self, origin: np.ndarray) -> np.ndarray:
+    def look(self) -> np.ndarray:
         """The next chunk of actions, (chunk, numbers of an action)."""
-        seen = [self.past[max(len(self.past) - 1 - back, 0)] for back in self.history]
-        scales = self.scales
-        inputs = (np.stack(seen) - scales["seen.middle"]) / scales["seen.spread"]
-        outputs = self.net(inputs.ravel()).reshape(self.chunk, -1)
-        actions = outputs * scales["done.spread"] + scales["done.middle"]
-        actions[:, : len(origin)] += origin
+        episode = {key: np.stack([each[key] for each in self.past]) for key in self.past[-1]}
+        scales, relative_to = self.scales, self.settings["relative_to"]
+        seen = (see(episode, self.settings)[-1] - scales["seen.middle"]) / scales["seen.spread"]
+        done = self.net(seen) * scales["done.spread"] + scales["done.middle"]
+        actions = done.reshape(self.chunk, -1)
+        if relative_to:
+            origin = episode[relative_to][-1]
+            actions[:, : len(origin)] += origin
         return actions
 
 

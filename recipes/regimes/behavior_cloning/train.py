@@ -1,23 +1,31 @@
 """Behaviour cloning: a chunk of actions from the last states, by regression on demonstrations.
 
-Reads one LeRobot dataset (`/job/data/0`); writes `out/policy/weights.npz`, which `policy.py` beside
-this file runs on numpy, and checkpoints `last` and `best` (least loss on held-out episodes).
+Reads all LeRobot datasets it is given (`/job/data/*`); writes `out/policy/weights.npz`, which
+`policy.py` beside this file runs on numpy, and checkpoints `last` (with the optimiser, to go on
+from) and `best` (least loss on held-out episodes). The policy gets the mean of the last weights:
+held-out loss says little about success, and the mean is steadier than any one of them.
 Source: action chunks as in ACT (arXiv 2304.13705), with a plain network, since states are few.
 """
 
+import math
 import os
 import tomllib
+from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import torch
+from features import see
 from torch import nn
 
-from recipes.learning.demonstrations import Demonstrations, Scale, tensors
+from recipes.learning import checkpoint
+from recipes.learning.demonstrations import Array, Recorded, Scale, chunks, episodes, split, tensors
 from recipes.learning.job import Job
-from recipes.learning.networks import mlp
+from recipes.learning.networks import follow, mlp
 
 HELD_OUT = 0.1
+EMA = 0.005
 
 
 def main() -> None:
@@ -27,56 +35,67 @@ def main() -> None:
     torch.manual_seed(settings["seed"])
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
-    data = Demonstrations(job.data[0], settings["relative_to"], settings["ignore"])
-    states, actions = data.windows(settings["history"], settings["chunk"])
-    seen = Scale.standard(data.states)
-    done = Scale.standard(actions.reshape(-1, actions.shape[-1]), constant=1e-6)
-    inputs = seen(states).reshape(len(states), -1)
-    outputs = done(actions).reshape(len(actions), -1)
-
-    last = data.episode >= data.episodes * (1.0 - HELD_OUT)
-    x, y = tensors(inputs[~last], outputs[~last], device=device)
-    held_x, held_y = tensors(inputs[last], outputs[last], device=device)
+    learned, held = split([*episodes(*job.data)], HELD_OUT)
+    seen, done = windows(learned, settings)
+    inputs, outputs = Scale.standard(seen), Scale.standard(done, constant=1e-6)
+    x, y = tensors(inputs(seen), outputs(done), device=device)
+    held_x, held_y = x, y
+    if held:
+        seen, done = windows(held, settings)
+        held_x, held_y = tensors(inputs(seen), outputs(done), device=device)
 
     sizes = (x.shape[1], *[settings["hidden"]] * settings["layers"], y.shape[1])
     net = mlp(sizes, layer_norm=True).to(device)
+    mean = deepcopy(net).requires_grad_(False)
     optimiser = torch.optim.AdamW(
         net.parameters(), lr=settings["lr"], weight_decay=settings["weight_decay"], fused=True
     )
-    steps = settings["steps"]
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    best, start = float("inf"), 0
+    parts = {"net": net, "mean": mean, "optimiser": optimiser}
+    steps, best, start = settings["steps"], float("inf"), 0
     found = job.resume()
     if found is not None:
-        net.load_state_dict(found[0])
-        start = int(found[1]["step"])
+        checkpoint.restore(found[0], **parts)
+        start, best = int(found[1]["step"]), float(found[1]["best"])
 
     for step in range(start + 1, steps + 1):
+        optimiser.param_groups[0]["lr"] = settings["lr"] * cosine(step / steps)
         rows = torch.randint(len(x), (settings["batch"],), device=device)
         noisy = x[rows] + settings["noise"] * torch.randn_like(x[rows])
         loss = nn.functional.smooth_l1_loss(net(noisy), y[rows])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        schedule.step()
+        follow(mean, net, max(EMA, 1.0 / step))
         if step % 200 == 0 or step == steps:
             with torch.no_grad():
-                held = nn.functional.smooth_l1_loss(net(held_x), held_y).item()
-            job.progress(step, steps, loss=loss.item(), held_out=held)
-            job.save("last", net.state_dict(), step=step)
-            if held < best:
-                best = held
-                job.save("best", net.state_dict(), step=step, held_out=held)
-    export(net, seen, done, job.out / "policy")
+                lost = nn.functional.smooth_l1_loss(mean(held_x), held_y).item()
+            job.progress(step, steps, loss=loss.item(), held_out=lost)
+            if lost < best:
+                best = lost
+                job.save("best", checkpoint.state(net=mean), step=step, held_out=lost)
+            job.save("last", checkpoint.state(**parts), step=step, best=best)
+    export(mean, inputs, outputs, job.out / "policy")
 
 
-def export(net: nn.Sequential, seen: Scale, done: Scale, folder: Path) -> None:
+def windows(found: Sequence[Recorded], settings: dict) -> tuple[Array, Array]:
+    """What is seen at each frame and the chunk that follows, (frames, numbers) each."""
+    seen = [see(each.seen, settings) for each in found]
+    done = [chunks(each, settings["chunk"], settings["relative_to"]) for each in found]
+    return np.concatenate(seen), np.concatenate(done).reshape(sum(map(len, done)), -1)
+
+
+def cosine(share: float) -> float:
+    """Factor of the learning rate when this share of the steps is done."""
+    return 0.5 * (1.0 + math.cos(math.pi * share))
+
+
+def export(net: nn.Module, inputs: Scale, outputs: Scale, folder: Path) -> None:
     """Writes what `policy.py` needs, as plain arrays."""
     folder.mkdir(exist_ok=True)
     arrays = {f"net.{name}": value.cpu().numpy() for name, value in net.state_dict().items()}
-    arrays |= {"seen.middle": seen.middle, "seen.spread": seen.spread}
-    arrays |= {"done.middle": done.middle, "done.spread": done.spread}
-    np.savez(folder / "weights.npz", **arrays)
+    arrays |= {"seen.middle": inputs.middle, "seen.spread": inputs.spread}
+    arrays |= {"done.middle": outputs.middle, "done.spread": outputs.spread}
+    np.savez(folder / "weights.npz", allow_pickle=False, **arrays)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,39 @@
+"""Networks and optimisers as named tensors, and back: a resumed job goes on where it was."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+Part = nn.Module | Optimizer
+
+
+def state(**parts: Part) -> dict[str, Tensor]:
+    """Tensors of networks and optimisers, each under its name."""
+    found: dict[str, Tensor] = {}
+    for name, part in parts.items():
+        if isinstance(part, nn.Module):
+            found |= {f"{name}.{key}": value for key, value in part.state_dict().items()}
+        else:
+            for index, each in part.state_dict()["state"].items():
+                found |= {f"{name}.{index}.{key}": value for key, value in each.items()}
+    return found
+
+
+def restore(tensors: Mapping[str, Tensor], **parts: Part) -> None:
+    """Put tensors back; names as they were given to `state`.
+
+    Raises:
+        RuntimeError: A network has other layers than the checkpoint's.
+    """
+    for name, part in parts.items():
+        start = f"{name}."
+        own = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+        if isinstance(part, nn.Module):
+            part.load_state_dict(own)
+            continue
+        rows: dict[int, dict[str, Tensor]] = {}
+        for key, value in own.items():
+            index, _, figure = key.partition(".")
+            rows.setdefault(int(index), {})[figure] = value
+        part.load_state_dict({"state": rows, "param_groups": part.state_dict()["param_groups"]})
