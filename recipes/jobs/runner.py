@@ -36,11 +36,11 @@ SAMPLE_S = 2.0
 GRACE_S = 20.0
 """From SIGTERM to the end: time to write a checkpoint."""
 
-LIBRARIES = ("numpy", "torch", "safetensors", "pyarrow", "av")
+LIBRARIES = ("numpy", "torch", "safetensors", "pyarrow", "av", "pyzmq", "msgspec")
 """Distributions that training code may import, with whatever they need, where they are installed."""
 
 _FLOORS = Path(__file__).resolve().parents[2]
-_OURS = ("recipes/learning", "robots/dataset")
+_OURS = ("recipes/learning", "robots/dataset", "robots/wire")
 """What training code may import of this project."""
 
 
