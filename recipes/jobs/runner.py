@@ -142,9 +142,10 @@ def sandbox_of(folder: Path, spec: JobSpec) -> SandboxSpec:
     if os.geteuid() == 0:
         for path in (out, *out.rglob("*")):
             os.chown(path, SANDBOX_UID, SANDBOX_UID)
+    floors = dict.fromkeys(name.partition("/")[0] for name in _OURS)
     mounts: list[Mount] = [
         *python_mounts(installed(LIBRARIES)).mounts,
-        *(Data(b"", f"{SITE}/{name.partition('/')[0]}/__init__.py") for name in _OURS),
+        *(Data(b"", f"{SITE}/{floor}/__init__.py") for floor in floors),
         *(Bind(_FLOORS / name, f"{SITE}/{name}") for name in _OURS),
         Bind((folder / "recipe").resolve(), f"{INSIDE}/recipe"),
         Bind(out.resolve(), f"{INSIDE}/out", writable=True),

@@ -1,6 +1,6 @@
 """Episodes as learners take them: of a dataset or from an actor, and as transitions of chunks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +82,28 @@ def of_dataset(folder: Path) -> tuple[list[Course], list[str]]:
     return found, list(data.info["features"]["observation.state"]["names"] or [])
 
 
-def places(names: Sequence[str], key: str) -> list[int]:
-    """Places in a state of one observation's numbers.
+def by_name(states: Array, names: Sequence[str]) -> dict[str, Array]:
+    """Observations (steps, numbers) by name, from a state's numbers `hand_position_m.0`, ..."""
+    keys = [name.rpartition(".")[0] for name in names]
+    return {
+        key: states[:, [place for place, each in enumerate(keys) if each == key]]
+        for key in dict.fromkeys(keys)
+    }
 
-    Raises:
-        ValueError: The state has none of that name.
+
+def chunks(states: Array, actions: Array, length: int, origin: Array | None) -> Array:
+    """The actions that follow each step, (steps, length, numbers of an action).
+
+    Args:
+        states: Of an episode.
+        actions: Beyond the episode's end its last action stands.
+        length: Actions of a chunk.
+        origin: (steps, numbers): what the first numbers of an action are measured from, or None.
     """
-    found = [place for place, name in enumerate(names) if name.rpartition(".")[0] == key]
-    if not found:
-        raise ValueError(f"recipe.toml: train: no observation {key!r}; the state has {[*names]}")
+    ahead = np.minimum(np.arange(len(states))[:, None] + np.arange(length), len(states) - 1)
+    found = actions[ahead].copy()
+    if origin is not None:
+        found[..., : origin.shape[1]] -= origin[:, None]
     return found
 
 
@@ -102,61 +115,37 @@ class Transitions:
     success. The end of an episode is an end, also the one at its time limit: the time is seen.
 
     Args:
-        senses: As `policy.py` beside `train.py` takes them.
-        features: (rows, numbers) of states to (rows, features); the policy's own.
-        history, chunk: As in `recipe.toml`.
+        inputs: States (steps, numbers) of an episode to what the networks are given.
+        outputs: States and actions of an episode to normalised chunks, (steps, numbers).
+        chunk: Actions of one.
         discount: Of one step.
-        clock: Of a step's number, its time in the policy's unit.
     """
 
     def __init__(
         self,
-        senses: Mapping[str, Array],
-        features: Callable[[Array, Mapping[str, Array]], Array],
-        history: Sequence[int],
+        inputs: Callable[[Array], Array],
+        outputs: Callable[[Array, Array], Array],
         chunk: int,
         discount: float,
-        clock: float,
     ) -> None:
-        self._senses = senses
-        self._features = features
-        self._history = np.asarray(history)
-        self._chunk = chunk
-        self._discount = discount
-        self._clock = clock
+        self._inputs, self._outputs = inputs, outputs
+        self._chunk, self._discount = chunk, discount
 
     def of(self, course: Course) -> tuple[dict[str, Tensor], Tensor]:
-        """Transitions of an episode, and of which of them a person or demonstrator taught all."""
+        """Transitions of an episode, and which of them were taught from first to last action."""
         states, actions, sources = course.arrays()
         steps = np.arange(course.steps)
-        seen = self._features(states, self._senses)[np.maximum(steps[:, None] - self._history, 0)]
-        seen = np.concatenate(
-            (seen.reshape(course.steps, -1), self._clock * steps[:, None]), axis=1
-        ).astype(np.float32)
-        done = self.actions_of(states, actions)
+        seen = self._inputs(states)
         left = course.steps - 1 - steps
         over = left < self._chunk
-        reward = np.where(over & course.success, self._discount**left, 0.0)
         rows = {
             "observation": seen,
-            "action": done,
-            "reward": reward,
+            "action": self._outputs(states, actions),
+            "reward": np.where(over & course.success, self._discount**left, 0.0),
             "goes_on": ~over,
             "next_observation": seen[np.minimum(steps + self._chunk, course.steps - 1)],
         }
         taught = np.isin(sources, [SOURCES.index(source) for source in TAUGHT])
         whole = taught[np.minimum(steps[:, None] + np.arange(self._chunk), steps[-1])].all(axis=1)
-        found = {
-            name: torch.from_numpy(np.asarray(v, dtype=np.float32)) for name, v in rows.items()
-        }
+        found = {name: torch.from_numpy(np.asarray(v, np.float32)) for name, v in rows.items()}
         return found, torch.from_numpy(whole)
-
-    def actions_of(self, states: Array, actions: Array) -> Array:
-        """Normalised chunks of actions, (steps, chunk * numbers), clipped to [-1, 1]."""
-        steps = np.arange(len(actions))
-        ahead = np.minimum(steps[:, None] + np.arange(self._chunk), steps[-1])
-        chunks = actions[ahead].copy()
-        origin = self._senses["origin"].astype(int)
-        chunks[..., : len(origin)] -= states[:, None, origin]
-        scaled = (chunks - self._senses["done_middle"]) / self._senses["done_spread"]
-        return np.clip(scaled, -1.0, 1.0).reshape(len(actions), -1).astype(np.float32)

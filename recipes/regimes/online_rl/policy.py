@@ -1,6 +1,6 @@
 """A policy that RL trained: chunks of actions from the last states, on numpy.
 
-`train.py` beside this file uses `Senses` too, so that both see the same numbers.
+`train.py` beside this file uses `inputs_of` too, so that both see the same numbers.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections import deque
 from pathlib import Path
 
 import numpy as np
+from features import see
 
 HERE = Path(__file__).parent
 CLOCK_S = 8.0
@@ -38,30 +38,26 @@ class Policy:
         self.explore = float(knobs["explore"])
         self.residual = float(knobs["residual"])
         found = tensors((HERE / "weights.safetensors").read_bytes())
-        self.senses = {name: found[name] for name in found if "." not in name}
+        self.scales = {name: found[name] for name in found if "." not in name}
         self.actor = layers(found, "actor.net.")
         self.base = layers(found, "base.net.")
         self.rng = np.random.default_rng()
 
     def reset(self, observation: dict[str, np.ndarray]) -> None:
-        self.past: deque[np.ndarray] = deque(maxlen=max(self.settings["history"]) + 1)
+        self.past: list[dict[str, np.ndarray]] = []
         self.waiting: list[np.ndarray] = []
-        self.began_s = float(observation["time_s"][0])
 
     def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        row = np.concatenate([value.ravel() for value in observation.values()])
-        self.past.append(row)
+        self.past.append(observation)
         if not self.waiting:
-            seconds = float(observation["time_s"][0]) - self.began_s
-            self.waiting = list(self.decide(row, seconds))
+            self.waiting = list(self.decide())
         return self.waiting.pop(0)
 
-    def decide(self, row: np.ndarray, seconds: float) -> np.ndarray:
+    def decide(self) -> np.ndarray:
         """The next chunk of actions, (chunk, numbers of an action)."""
-        senses, settings = self.senses, self.settings
-        places = [max(len(self.past) - 1 - back, 0) for back in settings["history"]]
-        seen = features(np.stack([self.past[place] for place in places]), senses)
-        inputs = np.append(seen.ravel(), seconds / CLOCK_S).astype(np.float32)
+        scales, settings = self.scales, self.settings
+        episode = {key: np.stack([each[key] for each in self.past]) for key in self.past[-1]}
+        inputs = inputs_of(episode, settings, scales)[-1].astype(np.float32)
         if self.base is not None:
             base = np.tanh(half(self.base(inputs))[0])
             mean, log_std = half(self.actor(np.concatenate((inputs, base))))
@@ -69,10 +65,11 @@ class Policy:
             chunk = np.clip(base + self.residual * settings["residual"] * free, -1.0, 1.0)
         else:
             chunk = self.draw(*half(self.actor(inputs)))
-        actions = chunk.reshape(settings["chunk"], -1) * senses["done_spread"]
-        actions = actions.astype(np.float64) + senses["done_middle"]
-        origin = row[senses["origin"].astype(int)]
-        actions[:, : len(origin)] += origin
+        actions = chunk.reshape(settings["chunk"], -1).astype(np.float64) * scales["done_spread"]
+        actions += scales["done_middle"]
+        if settings["relative_to"]:
+            origin = self.past[-1][settings["relative_to"]]
+            actions[:, : len(origin)] += origin
         return actions
 
     def draw(self, mean: np.ndarray, log_std: np.ndarray) -> np.ndarray:
@@ -81,16 +78,13 @@ class Policy:
         return np.tanh(mean + spread * self.rng.standard_normal(len(mean)))
 
 
-def features(rows: np.ndarray, senses: dict[str, np.ndarray]) -> np.ndarray:
-    """States with differences, normalised, (rows, features).
-
-    Args:
-        rows: (rows, numbers of a state), each observation in the task's order.
-        senses: kept (numbers), plus and minus (differences), seen_middle and seen_spread.
-    """
-    apart = rows[:, senses["plus"].astype(int)] - rows[:, senses["minus"].astype(int)]
-    wide = np.concatenate((rows[:, senses["kept"].astype(int)], apart), axis=1)
-    return (wide - senses["seen_middle"]) / senses["seen_spread"]
+def inputs_of(
+    episode: dict[str, np.ndarray], settings: dict, scales: dict[str, np.ndarray]
+) -> np.ndarray:
+    """What the network is given at each frame: `see`, normalised, and the time since the start."""
+    clock = (episode["time_s"] - episode["time_s"][0]) / CLOCK_S
+    seen = (see(episode, settings) - scales["seen_middle"]) / scales["seen_spread"]
+    return np.concatenate((seen, clock), axis=1)
 
 
 def half(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,8 +7,8 @@ Sources: RLPD (arXiv 2302.02948) for batches half of demonstrations and the crit
 base (1812.03201).
 """
 
-import json
 import os
+import signal
 import time
 import tomllib
 from copy import deepcopy
@@ -17,11 +17,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from policy import CLOCK_S, features
+from features import see
+from policy import inputs_of
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from recipes.learning.courses import Course, Transitions, of_dataset, places
+from recipes.learning.courses import (
+    Array,
+    Course,
+    Transitions,
+    by_name,
+    chunks,
+    of_dataset,
+)
 from recipes.learning.job import Job
 from recipes.learning.networks import Actor, follow
 from recipes.learning.replay import Replay, mixed
@@ -43,16 +51,13 @@ class Learner:
     def __init__(self, settings: dict[str, Any], data: Path, device: str) -> None:
         self.settings = s = settings
         self.device = device
-        courses, names = of_dataset(data)
-        fps = json.loads((data / "meta" / "info.json").read_text())["fps"]
-        self.senses = senses_of(courses, names, s)
-        self.transitions = Transitions(
-            self.senses, features, s["history"], s["chunk"], s["discount"], 1.0 / fps / CLOCK_S
-        )
+        courses, self.names = of_dataset(data)
+        self.scales = self._scales(courses)
+        self.transitions = Transitions(self._inputs, self._outputs, s["chunk"], s["discount"])
         rows = [self.transitions.of(course)[0] for course in courses]
         taught = {name: torch.cat([each[name] for each in rows]) for name in rows[0]}
         seen, done = taught["observation"].shape[1], taught["action"].shape[1]
-        hidden = (s["hidden"], s["hidden"])
+        hidden = (s["hidden"],) * s["layers"]
         sac = Settings(
             hidden=hidden,
             critics=s["critics"],
@@ -75,6 +80,37 @@ class Learner:
         self.imitated = Replay(s["capacity"], seen, done, device)
         self.demonstrations.add(taught)
         self.imitated.add(taught)
+
+    def _inputs(self, states: Array) -> Array:
+        return inputs_of(by_name(states, self.names), self.settings, self.scales)
+
+    def _outputs(self, states: Array, actions: Array) -> Array:
+        done = self._chunks(states, actions) - self.scales["done_middle"]
+        scaled = np.clip(done / self.scales["done_spread"], -1.0, 1.0)
+        return scaled.reshape(len(actions), -1)
+
+    def _chunks(self, states: Array, actions: Array) -> Array:
+        relative_to = self.settings["relative_to"]
+        origin = by_name(states, self.names)[relative_to] if relative_to else None
+        return chunks(states, actions, self.settings["chunk"], origin)
+
+    def _scales(self, courses: list[Course]) -> dict[str, Array]:
+        """Middle and spread of what is seen and done, from demonstrations."""
+        arrays = [course.arrays() for course in courses]
+        seen = np.concatenate(
+            [see(by_name(states, self.names), self.settings) for states, _, _ in arrays]
+        )
+        done = np.concatenate([self._chunks(states, actions) for states, actions, _ in arrays])
+        done = done.reshape(-1, done.shape[-1])
+        spread, reach = seen.std(axis=0), SPREADS * done.std(axis=0)
+        found = {
+            "seen_middle": seen.mean(axis=0),
+            "seen_spread": np.where(spread > 1e-6, spread, 1.0),
+            "done_middle": done.mean(axis=0),
+            # A number that never changes stays what it is.
+            "done_spread": np.where(reach > 1e-6, reach, 1e-6),
+        }
+        return {name: values.astype(np.float32) for name, values in found.items()}
 
     def take(self, course: Course) -> None:
         """Puts an episode where its sources belong."""
@@ -146,7 +182,7 @@ class Learner:
         found = {f"actor.{n}": value for n, value in self.average.state_dict().items()}
         if self.base is not None:
             found |= {f"base.{n}": value for n, value in self.base.state_dict().items()}
-        found |= {name: torch.from_numpy(values) for name, values in self.senses.items()}
+        found |= {name: torch.from_numpy(values) for name, values in self.scales.items()}
         return save({name: value.float().cpu().contiguous() for name, value in found.items()})
 
     def state(self) -> dict[str, Tensor]:
@@ -183,43 +219,6 @@ def narrow(actor: Actor, *, still: bool = False) -> None:
             last.bias[:half] = 0.0
 
 
-def senses_of(
-    courses: list[Course], names: list[str], settings: dict[str, Any]
-) -> dict[str, np.ndarray]:
-    """What the policy needs to normalise: places in the state, and scales from demonstrations."""
-    kept = [n for n, name in enumerate(names) if name.rpartition(".")[0] not in settings["ignore"]]
-    pairs = [(places(names, a), places(names, b)) for a, b in settings["differences"]]
-    origin = places(names, settings["relative_to"]) if settings["relative_to"] else []
-    senses = {
-        "kept": np.array(kept, np.float32),
-        "plus": np.array([place for plus, _ in pairs for place in plus], np.float32),
-        "minus": np.array([place for _, minus in pairs for place in minus], np.float32),
-        "origin": np.array(origin, np.float32),
-        "seen_middle": np.zeros(1, np.float32),
-        "seen_spread": np.ones(1, np.float32),
-        "done_middle": np.zeros(1, np.float32),
-        "done_spread": np.ones(1, np.float32),
-    }
-    rows = np.concatenate([features(course.arrays()[0], senses) for course in courses])
-    spread = rows.std(axis=0)
-    senses["seen_middle"] = rows.mean(axis=0).astype(np.float32)
-    senses["seen_spread"] = np.where(spread > 1e-6, spread, 1.0).astype(np.float32)
-    chunk = settings["chunk"]
-    done = []
-    for course in courses:
-        states, actions, _ = course.arrays()
-        ahead = np.minimum(np.arange(len(actions))[:, None] + np.arange(chunk), len(actions) - 1)
-        chunks = actions[ahead].copy()
-        chunks[..., : len(origin)] -= states[:, None, origin]
-        done.append(chunks.reshape(-1, actions.shape[1]))
-    rows = np.concatenate(done)
-    spread = SPREADS * rows.std(axis=0)
-    senses["done_middle"] = rows.mean(axis=0).astype(np.float32)
-    # A number that never changes stays what it is.
-    senses["done_spread"] = np.where(spread > 1e-6, spread, 1e-6).astype(np.float32)
-    return senses
-
-
 def main() -> None:
     settings = tomllib.loads(Path(__file__).with_name("recipe.toml").read_text())["train"]
     job = Job.here()
@@ -241,6 +240,9 @@ class Run:
         self.job, self.learner = job, learner
         self.step, self.spent_s, self.steps_seen = 0, 0.0, 0
         self.outcomes: list[bool] = []
+        # A job that is cancelled or out of time keeps what it has.
+        self.told_to_end = False
+        signal.signal(signal.SIGTERM, self._on_signal)
         self.told: dict[str, float] = {}
         self.kept = job.out / "episodes"
         self.kept.mkdir(exist_ok=True)
@@ -259,7 +261,9 @@ class Run:
         s, learner = self.learner.settings, self.learner
         saved_s = published_s = last_s = time.monotonic()
         self._publish()
-        while self.step < s["updates"] and self.spent_s < s["minutes"] * 60.0:
+        while (
+            not self.told_to_end and self.step < s["updates"] and self.spent_s < s["minutes"] * 60.0
+        ):
             warm = len(self.outcomes) >= s["warm_episodes"]
             ahead = self.step >= s["updates_per_step"] * self.steps_seen
             for course, content in self.end.take(200 if ahead else 0):
@@ -289,6 +293,10 @@ class Run:
 
     def close(self) -> None:
         self.end.close()
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        del number, frame
+        self.told_to_end = True
 
     def _add(self, course: Course) -> None:
         self.learner.take(course)
