@@ -145,6 +145,7 @@ def sandbox_of(folder: Path, spec: JobSpec) -> SandboxSpec:
     floors = dict.fromkeys(name.partition("/")[0] for name in _OURS)
     mounts: list[Mount] = [
         *python_mounts(installed(LIBRARIES)).mounts,
+        *(Bind(path, f"{SITE}/{path.name}") for path in _beside("pyzmq")),
         *(Data(b"", f"{SITE}/{floor}/__init__.py") for floor in floors),
         *(Bind(_FLOORS / name, f"{SITE}/{name}") for name in _OURS),
         Bind((folder / "recipe").resolve(), f"{INSIDE}/recipe"),
@@ -189,6 +190,16 @@ def installed(distributions: Sequence[str]) -> tuple[str, ...]:
         for name in _imported(distribution):
             names[name] = None
     return tuple(names)
+
+
+def _beside(distribution: str) -> tuple[Path, ...]:
+    """Shared libraries beside a package whose import name is not its distribution's."""
+    try:
+        found = metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return ()
+    libraries = Path(str(found.locate_file(f"{distribution}.libs"))).resolve()
+    return (libraries,) if libraries.is_dir() else ()
 
 
 def _closure(distributions: Sequence[str]) -> Iterator[metadata.Distribution]:
