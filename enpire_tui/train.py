@@ -5,13 +5,14 @@ and what it wrote beside them, ready for `evaluate`.
 """
 
 import asyncio
+import contextlib
 import secrets
 import sys
 import time
 from pathlib import Path
 
-from enpire_tui import evaluate, lines
-from enpire_tui.boxes import box_of
+from enpire_tui import actors, evaluate, lines
+from enpire_tui.boxes import LOCAL, box_of
 from enpire_tui.cli import DONE, ERROR, INTERRUPTED
 from enpire_tui.fleet import Fleet, FleetError
 from enpire_tui.lifecycle import Fault
@@ -72,6 +73,11 @@ def run(options: Options, fleet: Fleet, home: Path) -> int:
 async def _train(
     options: Options, recipe: RecipeArchive, box: Box, data: list[Path], home: Path
 ) -> int:
+    stations = actors.stations_of(recipe)
+    if stations and (options.box != LOCAL or options.task.startswith("gym:")):
+        raise FleetError(
+            "RECIPE: one that learns online is trained on box local, for a task that has a scene"
+        )
     spec = JobSpec(
         job_id=options.job or _new_id(options),
         recipe=recipe,
@@ -87,7 +93,12 @@ async def _train(
         unsandboxed=options.unsandboxed,
     )
     await box.submit(spec)
-    status = await _followed(box, spec.job_id, quiet=options.json)
+    async with contextlib.AsyncExitStack() as stack:
+        if stations:
+            job, walls = home / "jobs" / spec.job_id, not options.unsandboxed
+            actor = actors.beside(job, options.task, stations, sandboxed=walls)
+            await stack.enter_async_context(actor)
+        status = await _followed(box, spec.job_id, quiet=options.json)
     if status.state is not JobState.SUCCEEDED:
         told = (await box.read(spec.job_id, "console.txt"))[-2000:].decode("utf-8", "replace")
         sys.stderr.write(f"{told}\n{spec.job_id} {status.state.value}: {status.detail}\n")

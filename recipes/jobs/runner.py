@@ -36,11 +36,11 @@ SAMPLE_S = 2.0
 GRACE_S = 20.0
 """From SIGTERM to the end: time to write a checkpoint."""
 
-LIBRARIES = ("numpy", "torch", "safetensors", "pyarrow", "av")
+LIBRARIES = ("numpy", "torch", "safetensors", "pyarrow", "av", "pyzmq", "msgspec")
 """Distributions that training code may import, with whatever they need, where they are installed."""
 
 _FLOORS = Path(__file__).resolve().parents[2]
-_OURS = ("recipes/learning", "robots/dataset")
+_OURS = ("recipes/learning", "robots/dataset", "robots/wire")
 """What training code may import of this project."""
 
 
@@ -142,9 +142,11 @@ def sandbox_of(folder: Path, spec: JobSpec) -> SandboxSpec:
     if os.geteuid() == 0:
         for path in (out, *out.rglob("*")):
             os.chown(path, SANDBOX_UID, SANDBOX_UID)
+    floors = dict.fromkeys(name.partition("/")[0] for name in _OURS)
     mounts: list[Mount] = [
         *python_mounts(installed(LIBRARIES)).mounts,
-        *(Data(b"", f"{SITE}/{name.partition('/')[0]}/__init__.py") for name in _OURS),
+        *(Bind(path, f"{SITE}/{path.name}") for path in _beside("pyzmq")),
+        *(Data(b"", f"{SITE}/{floor}/__init__.py") for floor in floors),
         *(Bind(_FLOORS / name, f"{SITE}/{name}") for name in _OURS),
         Bind((folder / "recipe").resolve(), f"{INSIDE}/recipe"),
         Bind(out.resolve(), f"{INSIDE}/out", writable=True),
@@ -188,6 +190,16 @@ def installed(distributions: Sequence[str]) -> tuple[str, ...]:
         for name in _imported(distribution):
             names[name] = None
     return tuple(names)
+
+
+def _beside(distribution: str) -> tuple[Path, ...]:
+    """Shared libraries beside a package whose import name is not its distribution's."""
+    try:
+        found = metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return ()
+    libraries = Path(str(found.locate_file(f"{distribution}.libs"))).resolve()
+    return (libraries,) if libraries.is_dir() else ()
 
 
 def _closure(distributions: Sequence[str]) -> Iterator[metadata.Distribution]:

@@ -26,6 +26,7 @@ class Settings:
         pair: How many targets, drawn at random, the minimum is over; 0 for all.
         bc_weight: Weight of the BC term, against the critics' mean value scaled to about 1.
         layer_norm: Of the critics.
+        actor_layer_norm: Of the actor.
         backup_entropy: Whether targets hold the entropy bonus; RLPD leaves it out.
     """
 
@@ -39,6 +40,7 @@ class Settings:
     target_entropy: float | None = None
     bc_weight: float = 0.0
     layer_norm: bool = True
+    actor_layer_norm: bool = False
     backup_entropy: bool = True
 
 
@@ -57,7 +59,8 @@ class Sac:
     ) -> None:
         self.settings = s = settings
         self.device = torch.device(device)
-        self.actor = Actor(observations, actions, s.hidden).to(self.device)
+        actor = Actor(observations, actions, s.hidden, layer_norm=s.actor_layer_norm)
+        self.actor = actor.to(self.device)
         sizes = (observations + actions, *s.hidden, 1)
         self.critics = Ensemble(s.critics, sizes, layer_norm=s.layer_norm).to(self.device)
         self.targets = deepcopy(self.critics).requires_grad_(False)

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.dataset.features import SOURCES
 from robots.dataset.writer import DatasetWriter
 from robots.station.recording import RecordingInfo, read_recording
 from robots.station.tasks import TaskSpec
 from robots.wire.records import Outcome
 
-SOURCES = ("policy", "demonstration", "human", "rl")
-"""Who an action came from, by the number in the column `action_source`."""
 _SEEN = "observation."
 
 

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Columns = Mapping[str, NDArray[Any]]
 
+SOURCES = ("policy", "demonstration", "human", "rl")
+"""Who an action came from, by the number in the column `action_source`."""
+
 CODEBASE = "v3.0"
 CHUNK_FILES = 1000
 DATA_MB, VIDEO_MB = 100, 200
