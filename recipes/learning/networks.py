@@ -74,19 +74,16 @@ class Ensemble(nn.Module):
             return value if chosen is None else value[list(chosen)]
 
         last = len(self.weights) - 1
-        first = of(self.weights, 0)
-        # One plain product for the layer that all members feed from the same inputs.
-        members, before, after = first.shape
-        flat = inputs @ first.transpose(0, 1).reshape(before, members * after)
-        hidden = flat.view(-1, members, after).transpose(0, 1) + of(self.biases, 0)
+        # On a CPU memory costs as much as arithmetic: no copy for the layer that all members feed
+        # from the same inputs, and ReLU in place, whose backward needs its result alone.
+        hidden = inputs.expand(of(self.biases, 0).shape[0], *inputs.shape)
         for layer in range(last + 1):
-            if layer:
-                hidden = torch.baddbmm(of(self.biases, layer), hidden, of(self.weights, layer))
+            hidden = torch.baddbmm(of(self.biases, layer), hidden, of(self.weights, layer))
             if layer < last:
                 if len(self.scales):
                     hidden = nn.functional.layer_norm(hidden, hidden.shape[-1:])
                     hidden = torch.addcmul(of(self.shifts, layer), hidden, of(self.scales, layer))
-                hidden = nn.functional.relu(hidden)
+                hidden = nn.functional.relu(hidden, inplace=True)
         return hidden
 
 
