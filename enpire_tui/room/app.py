@@ -181,12 +181,13 @@ class RoomApp(App[int]):
         from enpire_tui.room.screens.events import EventsScreen
         from enpire_tui.room.screens.fleet import FleetScreen
         from enpire_tui.room.screens.inbox import InboxScreen
+        from enpire_tui.room.screens.jobs import JobsScreen
         from enpire_tui.room.screens.research import ResearchScreen
         from enpire_tui.room.screens.workspace import WorkspaceScreen
 
         for kind in (
             *(FleetScreen, InboxScreen, WorkspaceScreen, ResearchScreen, EventsScreen),
-            ApprovalScreen,
+            *(JobsScreen, ApprovalScreen),
         ):
             self.install_screen(kind(), kind.NAME)
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from enpire_tui.room.state import AgentSeen, RoomState, StationSeen
+from enpire_tui.room.training import Jobs
 from robots.wire.telemetry import StationTelemetry
 
 STALE_S = 3.0
@@ -65,6 +66,7 @@ class Moment(NamedTuple):
     now_wall_s: float
     notice: str = ""
     lease: Lease = Lease()
+    jobs: Jobs = Jobs()
 
     def word(self, station: str) -> str:
         """A station's state in one word."""

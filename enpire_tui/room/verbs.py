@@ -195,6 +195,24 @@ class Verbs:
         command = c.WithdrawLabel(by=self._feed.person)
         self._feed.order(f"take back the last label of {name}", {name: command})
 
+    # --- training ---------------------------------------------------------------------------
+
+    def cancel_job(self, where: Where) -> Question:
+        """End a training job, the word typed."""
+        job = where.job
+        assert job is not None, "refused before"
+        word = "cancel"
+
+        def then(answers: Answers) -> None:
+            del answers
+            self._feed.cancel_job(job)
+
+        text = (
+            f"{job.status.job_id} on {job.box} is told to end and may write a last checkpoint; "
+            "what it wrote is kept, and a later job can resume from it."
+        )
+        return Question(f"Cancel {job.status.job_id}", text, (f"type {word}",), word, then)
+
     # --- agents -----------------------------------------------------------------------------
 
     def pause_agent(self, where: Where) -> None:
