@@ -21,6 +21,7 @@ SHOTS = {
     "workspace": ("enter", "c"),
     "research": ("5",),
     "events": ("7",),
+    "agents": ("3",),
     "jobs": ("4",),
     "help": ("question_mark",),
 }

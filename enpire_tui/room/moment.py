@@ -123,6 +123,11 @@ class Moment(NamedTuple):
         """The agent of a station, if it has one."""
         return self.state.agents.get(self.state.spec.agent_of.get(station, ""))
 
+    def station_of(self, agent: str) -> str:
+        """The station of an agent, "" if it has none."""
+        agents = self.state.spec.agent_of
+        return next((station for station, name in agents.items() if name == agent), "")
+
     def station(self, name: str) -> StationSeen:
         """A station's journal, folded."""
         return self.state.stations[name]

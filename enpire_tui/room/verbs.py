@@ -225,6 +225,20 @@ class Verbs:
         agent = _agent(where)
         self._feed.order(f"resume {agent}", {agent: c.ResumeAgent()})
 
+    def stop_agent(self, where: Where) -> Question:
+        """End an agent for good, its name typed."""
+        agent = _agent(where)
+
+        def then(answers: Answers) -> None:
+            del answers
+            self._feed.order(f"stop {agent}", {agent: c.StopAgent(reason=REASON)})
+
+        text = (
+            f"{agent} ends for good in this run; its ideas, commits and journal stay. The robot is "
+            "not held by it. A pause (p) can be taken back, this cannot."
+        )
+        return Question(f"Stop {agent}", text, (f"type {agent}",), agent, then)
+
     def message_agent(self, where: Where) -> Question:
         """Words for the agent's next turn."""
         agent = _agent(where)

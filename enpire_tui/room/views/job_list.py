@@ -1,25 +1,14 @@
 """Training jobs: a row a job, and of the chosen one its figures, checkpoints and log. Pure."""
 
-from typing import NamedTuple
-
 from enpire_tui.room.text import ELLIPSIS, Line, Span, cut, fit, wrap
 from enpire_tui.room.training import JobDetail, Jobs, JobSeen
 from enpire_tui.room.views import plot
-from enpire_tui.room.views.pieces import bar, clock, spread, word
+from enpire_tui.room.views.pieces import Column, bar, clock, header_of, shown, spread, word
 from recipes.jobs.records import JobState, Use
 
 GIB = 1 << 30
 GAP = " "
 NAME = 10
-
-
-class Column(NamedTuple):
-    """A column: its width (0 takes what is left) and from which width of the list it is shown."""
-
-    name: str
-    width: int
-    least: int
-    right: bool = False
 
 
 COLUMNS = (
@@ -38,17 +27,9 @@ COLUMNS = (
 WORDS = {state: state.name for state in JobState}
 
 
-def shown(width: int) -> list[tuple[Column, int]]:
-    """The columns that fit, each with its width."""
-    chosen = [each for each in COLUMNS if width >= each.least]
-    used = sum(each.width for each in chosen) + len(GAP) * (len(chosen) - 1)
-    return [(each, each.width or max(8, width - used)) for each in chosen]
-
-
 def header(width: int) -> Line:
     """Names of the columns."""
-    cells = [fit(column.name, wide, right=column.right) for column, wide in shown(width)]
-    return ((GAP.join(cells), "dim"),)
+    return header_of(COLUMNS, width)
 
 
 def rows(jobs: Jobs, width: int) -> list[tuple[str, Line]]:
@@ -74,7 +55,7 @@ def row(job: JobSeen, width: int) -> Line:
         "GPU": (gpu(use), "dim"),
     }
     spans: list[Span] = []
-    for index, (column, wide) in enumerate(shown(width)):
+    for index, (column, wide) in enumerate(shown(COLUMNS, width)):
         gap = GAP if index else ""
         if column.name == "state":
             spans.append(word(WORDS[status.state], wide))

@@ -15,7 +15,7 @@ from tests.enpire_tui.room.waiting import screen_text, settled, wait_for
 
 FOLDER = Path(__file__).with_name("pictures")
 SIZES = ((60, 16), (80, 24), (120, 40), (160, 50))
-KEYS = {"fleet": "1", "workspace": "w", "jobs": "4", "research": "5", "events": "7"}
+KEYS = {"fleet": "1", "workspace": "w", "agents": "3", "jobs": "4", "research": "5", "events": "7"}
 
 
 @pytest.fixture(autouse=True)

@@ -43,6 +43,7 @@ async def test_numbers_enter_and_escape_lead_from_screen_to_screen(app):
         for key, name, told in (
             ("enter", "workspace", "Robot s3"),
             ("escape", "fleet", "Latest"),
+            ("3", "agents", "Transcript of a"),
             ("4", "jobs", "no training jobs"),
             ("5", "research", "Hill climb"),
             ("7", "events", "Events: "),
