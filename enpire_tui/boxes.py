@@ -10,7 +10,7 @@ import asyncssh
 from enpire_tui.fleet import BoxEntry, Fleet, FleetError
 from enpire_tui.hosts import host_spec
 from enpire_tui.link import HostSpec, LinkError, LinkRefused, connect
-from recipes.jobs.box import CALL_S, Box, LocalShell, ShellBroken
+from recipes.jobs.box import CALL_S, Box, LocalBox, ShellBroken
 from recipes.jobs.records import JobRefused
 
 LAUNCHERS = {"local": "process", "ssh": "process", "slurm": "slurm", "ray": "ray"}
@@ -84,7 +84,7 @@ def box_of(fleet: Fleet, name: str, home: Path) -> Box:
         raise FleetError(f"boxes.{name}: no such box; known are {known}")
     launcher = LAUNCHERS[entry.kind]
     if not entry.host:
-        return Box(name, LocalShell(), home / "jobs", launcher=launcher, ray=entry.ray)
+        return LocalBox(name, home / "jobs", launcher=launcher, ray=entry.ray)
     host = host_spec(fleet, entry.host)
     root = f"{host.home}/jobs"
     return Box(name, SshShell(host), root, host.python, launcher=launcher, ray=entry.ray)

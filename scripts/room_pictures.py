@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from enpire_tui.room.app import RoomApp
+from tests.enpire_tui.room.jobs_sample import SampleBoxes
 from tests.enpire_tui.room.sample import SampleFeed
 from tests.enpire_tui.room.setup_sample import SetupFeed
 from tests.enpire_tui.room.waiting import settled, wait_for
@@ -20,6 +21,8 @@ SHOTS = {
     "workspace": ("enter", "c"),
     "research": ("5",),
     "events": ("7",),
+    "agents": ("3",),
+    "jobs": ("4",),
     "help": ("question_mark",),
 }
 # The same of a fleet in setup.
@@ -28,7 +31,9 @@ SETUP_SHOTS = {"inbox": ("2",), "approval": ("2", "end", "enter")}
 
 async def shoot(name: str, size: tuple[int, int], theme: str) -> str:
     """One picture as SVG."""
-    app = RoomApp(feed=SampleFeed() if name in SHOTS else SetupFeed())
+    feed = SampleFeed() if name in SHOTS else SetupFeed()
+    feed.boxes = SampleBoxes()
+    app = RoomApp(feed=feed)
     app.theme = theme
     async with app.run_test(size=size) as pilot:
         await wait_for(pilot, lambda: app.seen is not None)

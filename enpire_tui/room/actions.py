@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     # The first paint comes before what a moment is made of is imported.
     from enpire_tui.room.card import Shown
     from enpire_tui.room.moment import Moment
+    from enpire_tui.room.training import JobSeen
 
 FLEET, INBOX, WORKSPACE, RESEARCH = "fleet", "inbox", "workspace", "research"
+AGENTS, JOBS = "agents", "jobs"
 TRANSCRIPTS, EVENTS, APPROVAL = "transcripts", "events", "approval"
 # Everywhere but on a card, where the letters answer it.
-OFF_CARD = (FLEET, INBOX, WORKSPACE, RESEARCH, TRANSCRIPTS, EVENTS)
+OFF_CARD = (FLEET, INBOX, WORKSPACE, AGENTS, JOBS, RESEARCH, TRANSCRIPTS, EVENTS)
 ANYWHERE = (*OFF_CARD, APPROVAL)
 # Where transcripts are not read, whose keys are many.
-OFF_READING = (FLEET, INBOX, WORKSPACE, RESEARCH, EVENTS, APPROVAL)
+OFF_READING = (FLEET, INBOX, WORKSPACE, AGENTS, JOBS, RESEARCH, EVENTS, APPROVAL)
 # The value of `Mode`, which is not imported before the first paint.
 AUTONOMOUS = "autonomous"
 # What the lines of a transcript are jumped through by.
@@ -30,6 +32,7 @@ class Where(NamedTuple):
     Attributes:
         card: What is seen of an approval, on the screen that shows one.
         now_s: Monotonic seconds.
+        job: The chosen training job, on the screen that lists them.
     """
 
     moment: "Moment"
@@ -37,6 +40,7 @@ class Where(NamedTuple):
     station: str
     card: "Shown | None" = None
     now_s: float = 0.0
+    job: "JobSeen | None" = None
 
 
 class Action(NamedTuple):
@@ -178,6 +182,15 @@ def _in_events(where: Where) -> str:
     return "" if where.screen == EVENTS else "only in the events (7)"
 
 
+def _cancellable(where: Where) -> str:
+    if where.screen != JOBS:
+        return "only in the jobs (4)"
+    if where.job is None:
+        return "there is no job"
+    state = where.job.status.state
+    return f"{where.job.status.job_id} has {state.value}" if state.ended else ""
+
+
 def _in_transcripts(where: Where) -> str:
     return "" if where.screen == TRANSCRIPTS else "only in the transcripts (6)"
 
@@ -188,6 +201,7 @@ def _reading(name: str, title: str, *, footer: bool = False) -> Action:
 
 
 _SEE, _STOP, _WORK, _ROOM = "look", "stop and release", "agents", "the room"
+_TRAIN = "training"
 _RULE, _BUILD = "authority", "environment"
 READING = "transcripts"
 
@@ -208,10 +222,12 @@ ACTIONS: tuple[Action, ...] = (
     Action("label_success", "label: success", _BUILD, (WORKSPACE,), (WORKSPACE,), _labelable),
     Action("label_failure", "label: failure", _BUILD, (WORKSPACE,), (WORKSPACE,), _labelable),
     Action("withdraw_label", "take label back", _BUILD, (WORKSPACE,), refusal=_labelable),
-    Action("show_fleet", "fleet", _SEE, footer=(INBOX, RESEARCH, EVENTS)),
-    Action("show_inbox", "inbox", _SEE, footer=(FLEET, RESEARCH, EVENTS)),
+    Action("show_fleet", "fleet", _SEE, footer=(INBOX, JOBS, RESEARCH, EVENTS)),
+    Action("show_inbox", "inbox", _SEE, footer=(FLEET, JOBS, RESEARCH, EVENTS)),
     Action("show_workspace", "workspace", _SEE, OFF_READING, refusal=_station),
-    Action("show_research", "research", _SEE, footer=(FLEET, INBOX, EVENTS)),
+    Action("show_agents", "agents", _SEE, footer=(JOBS,)),
+    Action("show_jobs", "jobs", _SEE),
+    Action("show_research", "research", _SEE, footer=(FLEET, INBOX, JOBS, EVENTS)),
     Action("show_transcripts", "transcripts", _SEE),
     Action("show_events", "events", _SEE, footer=(FLEET, INBOX, RESEARCH)),
     Action("next_station", "the next one", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),
@@ -227,16 +243,18 @@ ACTIONS: tuple[Action, ...] = (
     _reading("other_run", "an earlier run", footer=True),
     Action("all_events", "all rows", _SEE, (EVENTS,), (EVENTS,), refusal=_in_events),
     Action("back", "back", _SEE, footer=(WORKSPACE, APPROVAL)),
-    Action("pause_agent", "pause agent", _WORK, footer=(WORKSPACE,), refusal=_pausable),
-    Action("resume_agent", "resume agent", _WORK, refusal=_resumable),
-    Action("message_agent", "message agent", _WORK, footer=(WORKSPACE,), refusal=_agent),
+    Action("pause_agent", "pause agent", _WORK, footer=(WORKSPACE, AGENTS), refusal=_pausable),
+    Action("resume_agent", "resume agent", _WORK, footer=(AGENTS,), refusal=_resumable),
+    Action("message_agent", "message agent", _WORK, footer=(WORKSPACE, AGENTS), refusal=_agent),
+    Action("stop_agent", "stop agent", _WORK, footer=(AGENTS,), refusal=_agent),
+    Action("cancel_job", "cancel job", _TRAIN, (JOBS,), (JOBS,), _cancellable),
     Action("help", "help", _ROOM),
     Action("palette", "every action", _ROOM),
     Action("theme", "next theme", _ROOM),
     Action("detach", "detach", _ROOM, footer=(FLEET,)),
 )
 BY_NAME = {action.name: action for action in ACTIONS}
-GROUPS = (_STOP, _RULE, _BUILD, _SEE, READING, _WORK, _ROOM)
+GROUPS = (_STOP, _RULE, _BUILD, _SEE, READING, _WORK, _TRAIN, _ROOM)
 STOPS = ("hold_station", "hold_fleet")
 # What opens a line to type in: what is typed right behind these keys belongs to that line.
 TYPED = ("filter", "search", "narrow")

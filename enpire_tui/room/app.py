@@ -177,16 +177,18 @@ class RoomApp(App[int]):
         self._notice = ""
 
     def _install_screens(self) -> None:
+        from enpire_tui.room.screens.agents import AgentsScreen
         from enpire_tui.room.screens.approval import ApprovalScreen
         from enpire_tui.room.screens.events import EventsScreen
         from enpire_tui.room.screens.fleet import FleetScreen
         from enpire_tui.room.screens.inbox import InboxScreen
+        from enpire_tui.room.screens.jobs import JobsScreen
         from enpire_tui.room.screens.research import ResearchScreen
         from enpire_tui.room.screens.workspace import WorkspaceScreen
 
         for kind in (
             *(FleetScreen, InboxScreen, WorkspaceScreen, ResearchScreen, EventsScreen),
-            ApprovalScreen,
+            *(AgentsScreen, JobsScreen, ApprovalScreen),
         ):
             self.install_screen(kind(), kind.NAME)
 
@@ -366,6 +368,15 @@ class RoomApp(App[int]):
             screen = ReviewScreen(wanted.home if wanted is not None else None)
             self.install_screen(screen, actions.TRANSCRIPTS)
         self.show(actions.TRANSCRIPTS)
+
+    def show_transcript(self, agent: str) -> None:
+        """Screen 6, only what one agent did."""
+        from enpire_tui.room.screens.review import ReviewScreen
+
+        self.do_show_transcripts()
+        target = self.get_screen(actions.TRANSCRIPTS)
+        if isinstance(target, ReviewScreen):
+            target.narrow_to(agent)
 
     def do_back(self) -> None:
         """From wherever one is to the fleet."""

@@ -11,15 +11,19 @@ import getpass
 import os
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from enpire_tui.home import GATEWAY, OPERATOR, SUPERVISOR
 from enpire_tui.room import orders
+from enpire_tui.room.box_watch import BoxWatch, boxes_of
 from enpire_tui.room.moment import Lease, Live, Moment
 from enpire_tui.room.orders import Order
 from enpire_tui.room.state import RoomState
+from enpire_tui.room.training import Jobs, JobSeen
 from enpire_tui.run_spec import RunSpec
+from recipes.jobs.records import JobRefused
 from robots.wire import commands as c
 from robots.wire.approvals import ApprovalAnswer, ApprovalCard
 from robots.wire.client import Client, Refused, Unreachable
@@ -61,6 +65,7 @@ class Feed:
         telemetry: Latest values, joined to the stations already; None if there are none.
         clock: Time.
         label: Tells this room from others of the same operator's key.
+        boxes: Asks for training jobs; None where there are no boxes.
 
     Attributes:
         me: Name under which this room holds the control lease.
@@ -75,6 +80,7 @@ class Feed:
         telemetry: Telemetry | None,
         clock: Clock,
         label: str = "",
+        boxes: BoxWatch | None = None,
     ) -> None:
         self.state = RoomState(spec)
         self.orders: list[Order] = []
@@ -85,6 +91,7 @@ class Feed:
         self._label = label
         self._epoch: int | None = None
         self._telemetry = telemetry
+        self.boxes = boxes
         self._sources = _sources(spec)
         self._clients: dict[str, Client] = {
             name: transport.client(OPERATOR, name) for name in self._sources
@@ -105,6 +112,8 @@ class Feed:
                 for name in self._sources:
                     tasks.create_task(self._follow(name))
                 tasks.create_task(self._renew())
+                if self.boxes is not None:
+                    tasks.create_task(self.boxes.run())
         finally:
             self._tasks = None
             for client in self._clients.values():
@@ -115,7 +124,8 @@ class Feed:
     def moment(self, notice: str = "") -> Moment:
         """What is known now; reads the telemetry that has arrived."""
         lease = Lease(self.state.lease_holder, self.me)
-        return Moment(self.state, self._live(), self.clock.wall(), notice, lease)
+        jobs = self.boxes.jobs() if self.boxes is not None else Jobs(asked=True)
+        return Moment(self.state, self._live(), self.clock.wall(), notice, lease, jobs)
 
     def _live(self) -> dict[str, Live]:
         found: dict[str, Live] = {}
@@ -156,6 +166,27 @@ class Feed:
         """Send a person's answer to an approval; the latest of each is kept."""
         order = self.order(words, {SUPERVISOR: command})
         self.answers = {**dict(list(self.answers.items())[1 - orders.KEPT :]), approval_id: order}
+
+    def cancel_job(self, job: JobSeen) -> None:
+        """Have a training job ended by its box; it first gets time to write a checkpoint."""
+        order = Order(f"cancel {job.status.job_id} on {job.box}", self.clock.monotonic())
+        self.orders = [*self.orders, order][-orders.KEPT :]
+        if self._tasks is None or self.boxes is None:
+            self._answer(order, orders.REFUSED, "the room is not connected")
+        else:
+            self._tasks.create_task(self._cancel(order, job, self.boxes))
+
+    async def _cancel(self, order: Order, job: JobSeen, boxes: BoxWatch) -> None:
+        from recipes.jobs.box import ShellBroken
+
+        try:
+            told = await boxes.cancel(job.box, job.status.job_id)
+        except JobRefused as refused:
+            self._answer(order, orders.REFUSED, str(refused))
+        except ShellBroken as broken:
+            self._answer(order, orders.UNKNOWN, str(broken))
+        else:
+            self._answer(order, orders.DONE, told)
 
     async def _carry(self, order: Order, sends: Mapping[str, c.AnyCommand]) -> None:
         answers = await asyncio.gather(
@@ -296,7 +327,8 @@ def connect(home: Path, spec: RunSpec, clock: Clock) -> Feed:
     telemetry = TelemetrySubscriber(StationTelemetry, load_keypair(home, OPERATOR), clock)
     for name in spec.stations:
         telemetry.add(telemetry_endpoint(home, name), load_public(home, name))
-    return Feed(spec, ZmqTransport(home, clock), telemetry, clock, own_label())
+    boxes = BoxWatch(partial(boxes_of, home), clock)
+    return Feed(spec, ZmqTransport(home, clock), telemetry, clock, own_label(), boxes)
 
 
 def own_label() -> str:

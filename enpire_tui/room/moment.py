@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from enpire_tui.room.state import AgentSeen, RoomState, StationSeen
+from enpire_tui.room.training import Jobs
 from robots.wire.telemetry import StationTelemetry
 
 STALE_S = 3.0
@@ -65,6 +66,7 @@ class Moment(NamedTuple):
     now_wall_s: float
     notice: str = ""
     lease: Lease = Lease()
+    jobs: Jobs = Jobs()
 
     def word(self, station: str) -> str:
         """A station's state in one word."""
@@ -120,6 +122,11 @@ class Moment(NamedTuple):
     def agent(self, station: str) -> AgentSeen | None:
         """The agent of a station, if it has one."""
         return self.state.agents.get(self.state.spec.agent_of.get(station, ""))
+
+    def station_of(self, agent: str) -> str:
+        """The station of an agent, "" if it has none."""
+        agents = self.state.spec.agent_of
+        return next((station for station, name in agents.items() if name == agent), "")
 
     def station(self, name: str) -> StationSeen:
         """A station's journal, folded."""

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import field
 from typing import NamedTuple
 
+from agents.gateway.metering import Usage
 from enpire_tui.home import SUPERVISOR
 from enpire_tui.room import words
 from enpire_tui.room.tries import Tries
@@ -101,6 +102,9 @@ class AgentSeen:
     Attributes:
         state_wall_s: When it came to its state.
         act: What it did last, in words.
+        call: Its last call of a tool, in words.
+        model: The language model that answered it last, "" if none did.
+        spent: Tokens of its responses so far, by class.
         tokens: (wall seconds, tokens) of its last responses.
     """
 
@@ -111,6 +115,9 @@ class AgentSeen:
     idea_id: str = ""
     hypothesis: str = ""
     act: str = ""
+    call: str = ""
+    model: str = ""
+    spent: Usage = field(default_factory=Usage)
     said: deque[Said] = field(default_factory=lambda: deque[Said](maxlen=LINES_KEPT))
     count: int = 0
     tokens: deque[tuple[float, int]] = field(
@@ -232,6 +239,8 @@ class RoomState:
                 seen.state, seen.detail, seen.state_wall_s = state, detail, row.wall_s
             case ev.IdeaOpened(idea_id=idea_id, hypothesis=hypothesis):
                 seen.idea_id, seen.hypothesis = idea_id, hypothesis
+            case ev.ToolCalled(tool=tool, summary=summary):
+                seen.call = f"{tool} {summary}".rstrip()
             case _:
                 pass
         said = words.transcript(event)
@@ -247,6 +256,13 @@ class RoomState:
         seen = self.agents.get(event.agent)
         if seen is not None:
             seen.tokens.append((wall_s, event.fresh_input + event.output))
+            seen.model = event.model or seen.model
+            seen.spent = Usage(
+                fresh_input=seen.spent.fresh_input + event.fresh_input,
+                cached_input=seen.spent.cached_input + event.cached_input,
+                output=seen.spent.output + event.output,
+                reasoning=seen.spent.reasoning + event.reasoning,
+            )
 
     def _note(self, source: str, row: Row) -> None:
         told = words.event(row.event)

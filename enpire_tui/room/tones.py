@@ -49,6 +49,9 @@ STATES: dict[str, tuple[str, str]] = {
     "DISCARDED": ("✗", "dim"),
     "SETUP": ("◌", "note"),
     "RUNNING": ("▶", "good"),
+    "SUCCEEDED": ("●", "good"),
+    "CANCELLED": ("○", "dim"),
+    "UNKNOWN": ("?", "warn"),
     "CONFIRMING": ("◆", "good"),
     "ENDED": ("●", "note"),
 }

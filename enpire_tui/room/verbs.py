@@ -195,6 +195,24 @@ class Verbs:
         command = c.WithdrawLabel(by=self._feed.person)
         self._feed.order(f"take back the last label of {name}", {name: command})
 
+    # --- training ---------------------------------------------------------------------------
+
+    def cancel_job(self, where: Where) -> Question:
+        """End a training job, the word typed."""
+        job = where.job
+        assert job is not None, "refused before"
+        word = "cancel"
+
+        def then(answers: Answers) -> None:
+            del answers
+            self._feed.cancel_job(job)
+
+        text = (
+            f"{job.status.job_id} on {job.box} is told to end and may write a last checkpoint; "
+            "what it wrote is kept, and a later job can resume from it."
+        )
+        return Question(f"Cancel {job.status.job_id}", text, (f"type {word}",), word, then)
+
     # --- agents -----------------------------------------------------------------------------
 
     def pause_agent(self, where: Where) -> None:
@@ -206,6 +224,20 @@ class Verbs:
         """Go on."""
         agent = _agent(where)
         self._feed.order(f"resume {agent}", {agent: c.ResumeAgent()})
+
+    def stop_agent(self, where: Where) -> Question:
+        """End an agent for good, its name typed."""
+        agent = _agent(where)
+
+        def then(answers: Answers) -> None:
+            del answers
+            self._feed.order(f"stop {agent}", {agent: c.StopAgent(reason=REASON)})
+
+        text = (
+            f"{agent} ends for good in this run; its ideas, commits and journal stay. The robot is "
+            "not held by it. A pause (p) can be taken back, this cannot."
+        )
+        return Question(f"Stop {agent}", text, (f"type {agent}",), agent, then)
 
     def message_agent(self, where: Where) -> Question:
         """Words for the agent's next turn."""

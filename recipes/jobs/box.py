@@ -8,15 +8,19 @@ import asyncio
 import contextlib
 import hashlib
 import io
+import subprocess
 import sys
 import tarfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from recipes.jobs import verbs
+from recipes.jobs.launchers import RAY
 from recipes.jobs.records import JobRefused, JobSpec, JobState, JobStatus
+from recipes.jobs.store import Store
 
 T = TypeVar("T")
 REFUSED = 2
@@ -184,8 +188,7 @@ class Box:
                     *lines, rest = (rest + content).split(b"\n")
                     for line in lines:
                         offset += len(line) + 1
-                        row = _row(line)
-                        if row is not None:
+                        for row in rows(line):
                             yield offset, row
                 if status.state.ended:
                     yield offset, status
@@ -213,6 +216,39 @@ class Box:
         return told
 
 
+class LocalBox(Box):
+    """Jobs of this machine; looking at them often takes no process a question."""
+
+    def __init__(
+        self, name: str, root: str | Path, launcher: str = "process", ray: str = ""
+    ) -> None:
+        super().__init__(name, LocalShell(), root, launcher=launcher, ray=ray)
+        self._ray = ray or RAY
+
+    async def all(self) -> list[JobStatus]:
+        return [self._keep(each) for each in await self._here(self._all)]
+
+    def _all(self) -> list[JobStatus]:
+        root = Path(self._root)
+        if not root.is_dir():
+            return []
+        jobs = Store(root)
+        return [verbs.status(jobs.folder(name), self._ray) for name in jobs.all()]
+
+    async def read(self, job_id: str, file: str, offset: int = 0) -> bytes:
+        def look() -> bytes:
+            folder = Store(Path(self._root)).folder(job_id)
+            return verbs.read(folder, file, offset, CHUNK_BYTES)
+
+        return await self._here(look)
+
+    async def _here(self, look: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(look)
+        except (OSError, msgspec.MsgspecError, subprocess.SubprocessError) as error:
+            raise ShellBroken(f"{self.name}: {error}") from None
+
+
 def _packed(folder: Path) -> tuple[bytes, str]:
     """A folder as a tar file, the same bytes for the same content, and its hash."""
     buffer = io.BytesIO()
@@ -226,10 +262,12 @@ def _packed(folder: Path) -> tuple[bytes, str]:
     return buffer.getvalue(), hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
-def _row(line: bytes) -> dict[str, Any] | None:
-    """One row of a log; None for a line that is none, which is the training code's affair."""
-    try:
-        row: Any = msgspec.json.decode(line)
-    except msgspec.DecodeError:
-        return None
-    return row if isinstance(row, dict) else None
+def rows(content: bytes) -> list[dict[str, Any]]:
+    """Rows of a log, whole lines; a line that is none is left out, which is its writer's affair."""
+    found: list[dict[str, Any]] = []
+    for line in content.split(b"\n"):
+        with contextlib.suppress(msgspec.DecodeError):
+            row: Any = msgspec.json.decode(line)
+            if isinstance(row, dict):
+                found.append(row)
+    return found

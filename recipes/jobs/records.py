@@ -125,7 +125,9 @@ class JobStatus(Frozen):
     Attributes:
         seconds: Since it began to run, or how long it ran.
         progress: The last progress row of its log, as the training code wrote it.
+        recipe: Regime that its recipe names, "" if none.
         log_bytes: Size of its log.
+        console_bytes: Size of what it printed.
         checkpoints: Names of the files in its `out/checkpoints`, newest last.
         policy: Names of the files in its `out/policy`: what the recipe lacks to be played.
     """
@@ -135,7 +137,9 @@ class JobStatus(Frozen):
     detail: str = ""
     seconds: float = 0.0
     progress: Mapping[str, float | int | str | None] = {}
+    recipe: str = ""
     log_bytes: int = 0
+    console_bytes: int = 0
     use: Use | None = None
     checkpoints: tuple[str, ...] = ()
     policy: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ import shutil
 import tarfile
 import tempfile
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -198,7 +199,9 @@ def status(folder: Path, queued: str | None) -> JobStatus:
         detail=detail,
         seconds=0.0 if began_s is None else max(0.0, now_s - began_s),
         progress=last_row(log, "progress"),
-        log_bytes=log.stat().st_size if log.exists() else 0,
+        recipe=_regime(folder / "recipe" / "recipe.toml"),
+        log_bytes=_size(log),
+        console_bytes=_size(folder / "console.txt"),
         use=msgspec.convert(row, Use) if row else None,
         checkpoints=_files(folder / "out" / "checkpoints", "*.safetensors"),
         policy=_files(folder / "out" / "policy", "*"),
@@ -218,6 +221,21 @@ def _standing(folder: Path, queued: str | None) -> tuple[JobState, str]:
     if queued == "gone":
         return JobState.LOST, "its queue does not know it any more, and it left no exit record"
     return (JobState.RUNNING if process and queued == "running" else JobState.QUEUED), queued
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _regime(path: Path) -> str:
+    try:
+        told = tomllib.loads(path.read_text()).get("regime", "")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return ""
+    return told if isinstance(told, str) else ""
 
 
 def _began_s(folder: Path) -> float | None:

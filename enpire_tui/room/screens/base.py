@@ -41,6 +41,10 @@ class Room(Protocol):
         """Go to a screen."""
         ...
 
+    def show_transcript(self, agent: str) -> None:
+        """Go to what an agent did."""
+        ...
+
     def show_approval(self, station: str, approval_id: str) -> None:
         """Go to an approval's card."""
         ...

@@ -62,6 +62,7 @@ class ReviewScreen(RoomScreen):
         self._told: list[str] = []
         self._change: list[str] = []
         self._row_shown = 0
+        self._only = ""
 
     def body(self) -> Iterable[Widget]:
         yield pane(
@@ -114,6 +115,8 @@ class ReviewScreen(RoomScreen):
             shown.following = session.transcript.run.live
             while True:
                 more = self.is_active and session.work(SLICE_S, time.monotonic)
+                if self._only and not more:
+                    self._narrow_now(session)
                 target = session.take_target()
                 if target is not None:
                     self._go(target)
@@ -215,6 +218,16 @@ class ReviewScreen(RoomScreen):
         self._ask(NARROW)
 
     do_filter = do_search
+
+    def narrow_to(self, words: str) -> None:
+        """Show only these lines, at their end, once the run is read."""
+        self._only = words
+        self._wake.set()
+
+    def _narrow_now(self, session: Session) -> None:
+        session.narrow(self._only)
+        self._only = ""
+        self._go(len(session.selection) - 1)
 
     def _ask(self, placeholder: str) -> None:
         line = self.query_one(FilterLine)

@@ -1,21 +1,10 @@
 """The fleet: a row a station, those that need a person first. Pure."""
 
-from typing import NamedTuple
-
 from enpire_tui.room.moment import NOTHING, STALE_S, Moment
 from enpire_tui.room.text import Line, fit
-from enpire_tui.room.views.pieces import age, percent, word
+from enpire_tui.room.views.pieces import Column, age, header_of, percent, shown, word
 
 GAP = "  "
-
-
-class Column(NamedTuple):
-    """A column: its width (0 takes what is left) and from which screen width it is shown."""
-
-    name: str
-    width: int
-    least: int
-    right: bool = False
 
 
 COLUMNS = (
@@ -32,17 +21,9 @@ COLUMNS = (
 )
 
 
-def shown(width: int) -> list[tuple[Column, int]]:
-    """The columns that fit, each with its width."""
-    chosen = [each for each in COLUMNS if width >= each.least]
-    used = sum(each.width for each in chosen) + len(GAP) * (len(chosen) - 1)
-    return [(each, each.width or max(8, width - used)) for each in chosen]
-
-
 def header(width: int) -> Line:
     """Names of the columns."""
-    cells = [fit(column.name, wide, right=column.right) for column, wide in shown(width)]
-    return ((GAP.join(cells), "dim"),)
+    return header_of(COLUMNS, width, len(GAP))
 
 
 def rows(moment: Moment, width: int, wanted: str = "") -> list[tuple[str, Line]]:
@@ -94,7 +75,7 @@ def row(moment: Moment, name: str, width: int) -> Line:
         "age": (age(age_s), "dim" if age_s is not None and age_s < STALE_S else "warn"),
     }
     spans: list[tuple[str, str]] = []
-    for index, (column, wide) in enumerate(shown(width)):
+    for index, (column, wide) in enumerate(shown(COLUMNS, width, len(GAP))):
         text, tone = values[column.name]
         spans.append(((GAP if index else "") + fit(text, wide, right=column.right), tone))
     return tuple(spans)

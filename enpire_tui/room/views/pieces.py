@@ -1,11 +1,38 @@
 """Small pieces of lines that several views share. Pure."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from enpire_tui.room.text import Line, Span, cut, fit, width_of
 from enpire_tui.room.tones import state
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 # Of a text that is cut, fewer cells than these tell nothing.
 LEAST = 6
+
+
+class Column(NamedTuple):
+    """A column: its width (0 takes what is left) and from which width of the list it is shown."""
+
+    name: str
+    width: int
+    least: int
+    right: bool = False
+
+
+def shown(columns: Sequence[Column], width: int, gap: int = 1) -> list[tuple[Column, int]]:
+    """The columns that fit, each with its width; `gap` cells are between two."""
+    chosen = [each for each in columns if width >= each.least]
+    used = sum(each.width for each in chosen) + gap * (len(chosen) - 1)
+    return [(each, each.width or max(8, width - used)) for each in chosen]
+
+
+def header_of(columns: Sequence[Column], width: int, gap: int = 1) -> Line:
+    """Names of the columns that fit."""
+    cells = [
+        fit(column.name, wide, right=column.right) for column, wide in shown(columns, width, gap)
+    ]
+    return (((" " * gap).join(cells), "dim"),)
 
 
 def bar(share: float, width: int, tone: str = "good") -> Line:

@@ -8,13 +8,14 @@ import pytest
 
 from enpire_tui.room import themes
 from enpire_tui.room.app import RoomApp
+from tests.enpire_tui.room.jobs_sample import SampleBoxes
 from tests.enpire_tui.room.sample import SampleFeed
 from tests.enpire_tui.room.setup_sample import SetupFeed
 from tests.enpire_tui.room.waiting import screen_text, settled, wait_for
 
 FOLDER = Path(__file__).with_name("pictures")
 SIZES = ((60, 16), (80, 24), (120, 40), (160, 50))
-KEYS = {"fleet": "1", "workspace": "w", "research": "5", "events": "7"}
+KEYS = {"fleet": "1", "workspace": "w", "agents": "3", "jobs": "4", "research": "5", "events": "7"}
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +38,7 @@ def compared(path: Path, shown: str) -> list[str]:
 @pytest.mark.parametrize("size", SIZES)
 async def test_screens_look_as_they_did(size):
     app, different = RoomApp(feed=SampleFeed()), []
+    app.feed.boxes = SampleBoxes()
     async with app.run_test(size=size) as pilot:
         await wait_for(pilot, lambda: app.seen is not None and app.seen.station)
         for name, key in KEYS.items():

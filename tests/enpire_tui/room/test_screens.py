@@ -43,6 +43,8 @@ async def test_numbers_enter_and_escape_lead_from_screen_to_screen(app):
         for key, name, told in (
             ("enter", "workspace", "Robot s3"),
             ("escape", "fleet", "Latest"),
+            ("3", "agents", "Transcript of a"),
+            ("4", "jobs", "no training jobs"),
             ("5", "research", "Hill climb"),
             ("7", "events", "Events: "),
             ("1", "fleet", "Latest"),
@@ -171,13 +173,13 @@ async def test_themes_change_colours_and_no_word(app):
 
 
 async def test_keys_are_remapped_in_footer_and_deed():
-    app = RoomApp(feed=SampleFeed(), keys=merged({"show_research": "f5", "detach": "x"}, "x"))
+    app = RoomApp(feed=SampleFeed(), keys=merged({"show_research": "f5", "detach": "z"}, "x"))
     async with app.run_test(size=(120, 30)) as pilot:
         await wait_for(pilot, lambda: "f5 research" in screen_text(app))
         await pilot.press("5")
         assert app.seen.NAME == "fleet"
         await pilot.press("f5")
         await wait_for(pilot, lambda: app.seen.NAME == "research")
-        await pilot.press("x")
+        await pilot.press("z")
     assert app.return_code == 0
     assert DEFAULT["detach"] == ("q",)
