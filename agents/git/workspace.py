@@ -31,6 +31,7 @@ from robots.sandbox.spec import MIB, SANDBOX_UID
 
 CLONE = "/git/clone"
 OBJECTS = "/git/objects"
+PROGRAMS = "/git/bin"
 TIMEOUT_S = 60.0
 CONFLICT_EXIT = 9
 
@@ -228,6 +229,8 @@ class Workspace:
         inside = self._sandboxed
         return {
             "HOME": "/tmp",  # noqa: S108 - the sandbox's own.
+            # The system's `python3` is mounted without its library; ours comes first.
+            "PATH": f"{PROGRAMS}:/usr/bin:/bin",
             "LC_ALL": "C",
             "TZ": "UTC",
             "GIT_CONFIG_NOSYSTEM": "1",
@@ -276,10 +279,13 @@ def tool_mounts() -> tuple[Mount, ...]:
         ["git", "--exec-path"], capture_output=True, text=True, timeout=10, check=True
     )
     core = Path(told.stdout.strip()).resolve()
-    libraries = python_mounts(()).mounts
+    python = python_mounts(())
+    ours = Symlink(python.executable, f"{PROGRAMS}/python3")
     top = Path("/bin")
     shells: Mount = Symlink(str(top.readlink()), "/bin") if top.is_symlink() else Bind(top, "/bin")
-    return (*libraries, Bind(Path("/usr/bin"), "/usr/bin"), shells, Bind(core, str(core)))
+    system = Bind(Path("/usr/bin"), "/usr/bin")
+    # The interpreter comes last: `/usr/bin` would hide one that lies there by another name.
+    return (system, shells, Bind(core, str(core)), *python.mounts, ours)
 
 
 def pack_tar(files: Mapping[str, bytes]) -> bytes:
