@@ -11,6 +11,8 @@ from robots.wire.records import Frozen
 
 MOST_EPISODES = 50
 WAIT_S = 600.0
+READ_ON = 200
+"""Characters kept for the words that say where to read on."""
 Text = Annotated[str, msgspec.Meta(max_length=200_000)]
 
 
@@ -21,10 +23,14 @@ class Nothing(Frozen):
     """No arguments."""
 
 
+Line = Annotated[int, msgspec.Meta(ge=1)]
+
+
 class Place(Frozen):
-    """A file of the working tree, such as recipe/policy.py."""
+    """A file of the working tree, such as recipe/policy.py, from a line on."""
 
     path: str
+    from_line: Line = 1
 
 
 class Written(Frozen):
@@ -54,7 +60,7 @@ async def _list_files(at: Surface, _: Nothing, __: str) -> str:
 
 
 async def _read_file(at: Surface, given: Place, _: str) -> str:
-    return (await at.tools.tree.read_file(t.ReadFile(path=given.path))).text
+    return _from_line(await at.tools.tree.whole(given.path), given.from_line)
 
 
 async def _write_file(at: Surface, given: Written, _: str) -> str:
@@ -178,6 +184,14 @@ class OneEpisode(Frozen):
     index: Annotated[int, msgspec.Meta(ge=0)]
 
 
+class OfRecipe(Frozen):
+    """A file of a recipe, such as policy.py: the champion's ("") or an idea's, from a line on."""
+
+    path: str
+    idea_id: str = ""
+    from_line: Line = 1
+
+
 class Minutes(Frozen):
     """How long at most; the wait ends early with news."""
 
@@ -212,6 +226,15 @@ async def _digest(at: Surface, _: Nothing, __: str) -> str:
     return at.tools.fleet.digest().text or "nothing new"
 
 
+async def _read_recipe(at: Surface, given: OfRecipe, _: str) -> str:
+    commit = at.tools.tree.commit_of(given.idea_id)
+    found = await at.tools.tree.read_recipe(t.ReadRecipe(commit=commit))
+    if given.path not in found.files:
+        raise Unchecked(f"read_recipe: no {given.path!r}; there are {', '.join(found.files)}")
+    text = found.files[given.path].decode(errors="replace")
+    return _from_line(text, given.from_line)
+
+
 async def _peer_diff(at: Surface, given: Other, _: str) -> str:
     return (await at.tools.fleet.peer_diff(t.PeerDiff(idea_id=given.idea_id))).text
 
@@ -224,6 +247,22 @@ async def _budget(at: Surface, _: Nothing, __: str) -> str:
 async def _finish(at: Surface, given: Words, _: str) -> str:
     at.keep(summary=given.summary, closed=at.work.closed + 1)
     return "the session is closed"
+
+
+def _from_line(text: str, line: int) -> str:
+    """A text from a line on, cut at whole lines; says where to read on."""
+    lines = text.splitlines(keepends=True)[line - 1 :]
+    size = kept = 0
+    while kept < len(lines) and size + len(lines[kept]) <= t.TEXT_LIMIT - READ_ON:
+        size += len(lines[kept])
+        kept += 1
+    if kept == len(lines):
+        return "".join(lines)
+    # One line that is longer than an answer is cut in its middle.
+    kept = max(kept, 1)
+    head, _ = t.cut_text("".join(lines[:kept]), t.TEXT_LIMIT - READ_ON)
+    left = len(lines) - kept
+    return f"{head}[{left} lines are left: read on with from_line {line + kept}]" if left else head
 
 
 def _or_no_limit(number: float | None) -> str:
@@ -270,6 +309,7 @@ TOOLS: tuple[Tool, ...] = (
          once=True),
     Tool("leaderboard", "Champion and ideas with sealed evidence.", Nothing, _leaderboard),
     Tool("digest", "What changed in the run since you last looked.", Nothing, _digest, once=True),
+    Tool("read_recipe", "A file of the champion's recipe, or of an idea's.", OfRecipe, _read_recipe),
     Tool("peer_diff", "An idea's change.", Other, _peer_diff),
     Tool("budget_left", "What you may still spend.", Nothing, _budget),
     Tool("finish", "Close this session, once its idea is decided or dropped.", Words, _finish,

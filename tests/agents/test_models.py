@@ -5,6 +5,7 @@ The agent daemon, its tools, Git, the sandbox and the gateway are the real ones.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -348,3 +349,25 @@ async def test_wrong_calls_are_answered_with_what_is_wrong(fleet, host, kind) ->
 def test_an_unknown_backend_is_refused_by_name(tmp_path) -> None:
     with pytest.raises(BackendMissing, match="installed are anthropic, openai, search"):
         load_backend(Told(station="s1", backend="parrot"), "a1", tmp_path)
+
+
+async def test_a_long_file_is_read_on_from_where_it_was_cut(fleet, host, kind) -> None:
+    text = "".join(f"line {number} of a long note\n" for number in range(600))
+    look = [
+        Turn("", (("write_file", {"path": "notes/long.md", "text": text}),)),
+        Turn("", (("read_file", {"path": "notes/long.md"}),)),
+        Turn("", (("read_recipe", {"path": "recipe.toml"}), ("read_recipe", {"path": "x"}))),
+        *WORK[1:],
+    ]
+    at = await host(worker(look))
+    await fleet.start(backend(kind, at))
+    await waiting(fleet)
+    told = json.dumps(at.provider.requests[5])
+
+    found = re.search(r"read on with from_line (\d+)", told)
+    assert found is not None
+    first = int(found[1])
+    assert f"line {first - 2} of" in told
+    assert told.count(f"line {first - 1} of") == 1  # Only where it was written.
+    assert "[knobs.speed]" in told
+    assert "no 'x'; there are policy.py, recipe.toml" in told
