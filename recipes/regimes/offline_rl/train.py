@@ -47,6 +47,8 @@ def main() -> None:
     x, y = tensors(inputs(seen), outputs(done), device=device)
     reward, on, following = outcomes(found, settings["chunk"], settings["gamma"])
     reward, on = tensors(reward, on, device=device)
+    won = np.concatenate([np.full(len(each), each.rewards.any()) for each in found])
+    won = torch.from_numpy(np.flatnonzero(won)).to(device)
     learner = Learner(x.shape[1], y.shape[1], settings, device)
     steps, start = settings["steps"], 0
     earlier = job.resume()
@@ -57,7 +59,12 @@ def main() -> None:
     ahead = torch.from_numpy(following).to(device)
     for step in range(start + 1, steps + 1):
         learner.rate(0.5 * (1.0 + math.cos(math.pi * step / steps)))
-        rows = torch.randint(len(x), (settings["batch"],), device=device)
+        # Half of a batch from successes, few as they may be, as RLPD has it (arXiv 2302.02948).
+        half = settings["batch"] // 2
+        rows = torch.cat((torch.randint(len(x), (half,)), torch.randint(len(won), (half,)))).to(
+            device
+        )
+        rows[half:] = won[rows[half:]]
         told = learner.update(x[rows], y[rows], reward[rows], on[rows], x[ahead[rows]], step)
         if step % 200 == 0 or step == steps:
             job.progress(step, steps, **{name: value.item() for name, value in told.items()})
