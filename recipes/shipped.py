@@ -1,4 +1,4 @@
-"""The recipes that come with a task, packed; one that varies another is completed from it."""
+"""The recipes that come with a task, packed; one that varies another is completed from it, and so on."""
 
 import tomllib
 from pathlib import Path
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent
 
 
 def pack(task: str, name: str) -> RecipeArchive:
-    """A task's recipe: its folder, and what it lacks from `base` of its `recipe.toml`.
+    """A task's recipe: its folder, and what it lacks from `base` of its `recipe.toml`, and of that one's.
 
     Args:
         task: Name of a task, path of a task folder, or `gym:<registered id>`.
@@ -26,14 +26,22 @@ def pack(task: str, name: str) -> RecipeArchive:
     if not folder.is_dir() and (ROOT / "regimes" / name / "recipe.toml").is_file():
         folder = ROOT / "regimes" / name
     packed = archive.pack(folder)
+    files, lain = packed.files, [folder]
+    while base := _base(lain[-1]):
+        lain.append(ROOT / base)
+        if lain[-1] in lain[:-1]:
+            raise ArchiveRefused(f"{lain[-2]}/recipe.toml: base: {base!r} leads back to itself")
+        files = archive.pack(lain[-1]).files | files
+    return packed if len(lain) == 1 else RecipeArchive(files=files, sha256=archive.sha256(files))
+
+
+def _base(folder: Path) -> str:
+    """What a recipe takes the files from that it lacks, "" for nothing."""
+    path = folder / "recipe.toml"
     try:
-        base = tomllib.loads(packed.files.get("recipe.toml", b"").decode()).get("base", "")
+        return str(tomllib.loads(path.read_text()).get("base", "")) if path.is_file() else ""
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ArchiveRefused(f"{folder}/recipe.toml: {error}") from None
-    if not base:
-        return packed
-    files = archive.pack(ROOT / base).files | packed.files
-    return RecipeArchive(files=files, sha256=archive.sha256(files))
+        raise ArchiveRefused(f"{path}: {error}") from None
 
 
 def exists(task: str, name: str) -> bool:

@@ -1,9 +1,13 @@
 """Networks and optimisers as named tensors, and back: a resumed job goes on where it was."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
+import numpy as np
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from recipes.learning.demonstrations import Scale
 
 Part = nn.Module | Optimizer
 
@@ -37,3 +41,19 @@ def restore(tensors: Mapping[str, Tensor], **parts: Part) -> None:
             index, _, figure = key.partition(".")
             rows.setdefault(int(index), {})[figure] = value
         part.load_state_dict({"state": rows, "param_groups": part.state_dict()["param_groups"]})
+
+
+def export(folder: Path, net: nn.Module, seen: Scale, done: Scale) -> None:
+    """Write what a policy on numpy needs: weights and normalisation as plain arrays.
+
+    Args:
+        folder: Takes `weights.npz`.
+        net: From what is seen to what is done, both normalised.
+        seen: Normalisation of what is seen.
+        done: Normalisation of what is done.
+    """
+    folder.mkdir(exist_ok=True)
+    arrays = {f"net.{name}": value.cpu().numpy() for name, value in net.state_dict().items()}
+    arrays |= {"seen.middle": seen.middle, "seen.spread": seen.spread}
+    arrays |= {"done.middle": done.middle, "done.spread": done.spread}
+    np.savez(folder / "weights.npz", allow_pickle=False, **arrays)

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,14 +15,19 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed: pip install 'enpire-tui[train]'")
 pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'enpire-tui[data]'")
 
+from enpire_tui import evaluate
 from recipes import shipped
 from recipes.learning.job import load
+from recipes.relabel import labels
 from robots.dataset.export import state_names
 from robots.dataset.writer import DatasetWriter
+from robots.station.recording import read_recording
 from robots.station.tasks import load_task
+from robots.wire.records import Outcome
 
 ROOT = Path(__file__).resolve().parents[2]
-TRAINED = ["behavior_cloning"]
+# DAgger trains as cloning does: once is enough where time is short.
+TRAINED = ["behavior_cloning", pytest.param("dagger", marks=pytest.mark.long), "offline_rl"]
 SPEC = load_task("pin_insertion").spec
 DEEP_M = np.array([0.0, 0.0, 0.03])
 ACTING = """
@@ -147,13 +153,24 @@ def frames_over(hole_m: np.ndarray, hand_m: np.ndarray) -> list[dict[str, list[f
     ]
 
 
-@pytest.mark.parametrize("regime", TRAINED)
-def test_a_regime_learns_and_its_policy_goes_towards_the_hole(regime, tmp_path, data) -> None:
-    job = lay(regime, tmp_path / "job", data, steps=600)
+@pytest.fixture(scope="module", params=TRAINED)
+def trained(request, tmp_path_factory, data) -> Path:
+    """A job of each regime that has done 600 steps."""
+    job = lay(request.param, tmp_path_factory.mktemp(request.param) / "job", data, steps=600)
     train(job)
-    losses = [row["loss"] for row in rows(job) if row["kind"] == "progress"]
+    return job
+
+
+@pytest.fixture
+def again(trained, tmp_path) -> Path:
+    """A copy of such a job, to go on with."""
+    return Path(shutil.copytree(trained, tmp_path / "job", symlinks=True))
+
+
+def test_a_regime_learns_and_its_policy_goes_towards_the_hole(trained) -> None:
+    losses = [row["loss"] for row in rows(trained) if row["kind"] == "progress"]
     hand = np.array([0.002, -0.002, 0.06])
-    actions = act(job, frames_over(np.zeros(3), hand))
+    actions = act(trained, frames_over(np.zeros(3), hand))
 
     assert losses[-1] < 0.5 * losses[0]
     assert actions.shape == (3, 4)
@@ -162,35 +179,65 @@ def test_a_regime_learns_and_its_policy_goes_towards_the_hole(regime, tmp_path, 
     assert np.linalg.norm(way) < 0.006
 
 
-@pytest.mark.parametrize("regime", TRAINED)
-def test_a_resumed_job_goes_on_with_its_optimisers(regime, tmp_path, data) -> None:
-    job = lay(regime, tmp_path / "job", data, steps=400)
-    train(job)
-    first = [row["step"] for row in rows(job)]
-    change(job / "recipe", steps=800)
-    train(job)
-    tensors, notes = load(job / "out" / "checkpoints" / "last.safetensors")
+def test_a_resumed_job_goes_on_with_its_optimisers(again) -> None:
+    change(again / "recipe", steps=800)
+    train(again)
+    tensors, notes = load(again / "out" / "checkpoints" / "last.safetensors")
     counts = [value.item() for name, value in tensors.items() if name.endswith(".step")]
 
-    assert [row["step"] for row in rows(job)][len(first)] > first[-1]
+    assert [row["step"] for row in rows(again)] == [200, 400, 600, 800]
     assert notes["step"] == 800
     assert counts
     assert set(counts) == {800.0}
 
 
-@pytest.mark.parametrize("regime", TRAINED)
-def test_checkpoints_hold_tensors_only_and_a_pickle_is_refused(regime, tmp_path, data) -> None:
-    job = lay(regime, tmp_path / "job", data, steps=400)
-    train(job)
-    found = {path.name for path in (job / "out" / "checkpoints").iterdir()}
-    (job / "out" / "checkpoints" / "last.safetensors").write_bytes(pickle.dumps({"net": 1}))
-    words = train(job, fails=True)
+def test_checkpoints_hold_tensors_only_and_a_pickle_is_refused(again) -> None:
+    found = {path.name for path in (again / "out" / "checkpoints").iterdir()}
+    (again / "out" / "checkpoints" / "last.safetensors").write_bytes(pickle.dumps({"net": 1}))
+    words = train(again, fails=True)
 
     assert "last.safetensors" in found
     assert {Path(name).suffix for name in found} == {".safetensors"}
     assert "SafetensorError" in words
 
 
+def test_offline_rl_refuses_data_without_a_success(tmp_path, data) -> None:
+    job = lay("offline_rl", tmp_path / "job", data, steps=400)
+    shutil.rmtree(job / "data")
+    rng = np.random.default_rng(3)
+    names = {"observation.state": state_names(SPEC)}
+    writer = DatasetWriter(job / "data" / "0", SPEC.policy_hz, SPEC.name, names)
+    for _ in range(4):
+        writer.add("insert", episode(rng, won=False))
+    assert "no episode succeeded" in train(job, fails=True)
+
+
 def test_a_setting_that_names_no_observation_is_refused(tmp_path, data) -> None:
     job = lay("behavior_cloning", tmp_path / "job", data, steps=400, origin="hole_m")
     assert "recipe.toml, [train]: 'hole_m' is none of hand_position_m" in train(job, fails=True)
+
+
+def test_an_expert_asked_about_its_own_episode_says_what_it_did(tmp_path) -> None:
+    task = load_task("pin_insertion")
+    expert = shipped.pack("pin_insertion", "reference")
+    wanted = evaluate.Options(
+        recipe="reference", task="pin_insertion", episodes=1, record=tmp_path, json=True
+    )
+    evaluate.recorded(expert, wanted)
+    recordings = [*tmp_path.glob("*.npz")]
+    _, played = read_recording(recordings[0])
+    (found,) = labels(recordings, task, expert)
+    cut = [*labels(recordings, task, expert, "hand_position_m", 0.002)]
+
+    assert np.allclose(found["action"], played["action"], atol=1e-9)
+    assert set(found["action_source"]) == {1}
+    # Up to the first label that is farther from the hand, and no further.
+    away = np.linalg.norm(found["action"][:, :3] - played["observation.hand_position_m"], axis=1)
+    assert [len(each["action"]) for each in cut] == [int(np.argmax(away > 0.002))]
+
+
+@pytest.mark.parametrize("regime", ["heuristic", "code_as_policy"])
+def test_a_template_runs_as_it_stands(regime, tmp_path) -> None:
+    wanted = evaluate.Options(recipe=regime, task="pin_insertion", episodes=4, json=True)
+    done = evaluate.recorded(shipped.pack("pin_insertion", regime), wanted)
+    assert [each.outcome for each in done].count(Outcome.SUCCESS) >= 2

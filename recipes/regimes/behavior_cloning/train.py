@@ -74,7 +74,7 @@ def main() -> None:
                 best = lost
                 job.save("best", checkpoint.state(net=mean), step=step, held_out=lost)
             job.save("last", checkpoint.state(**parts), step=step, best=best)
-    export(mean, inputs, outputs, job.out / "policy")
+    checkpoint.export(job.out / "policy", mean, inputs, outputs)
 
 
 def windows(found: Sequence[Recorded], settings: dict) -> tuple[Array, Array]:
@@ -87,15 +87,6 @@ def windows(found: Sequence[Recorded], settings: dict) -> tuple[Array, Array]:
 def cosine(share: float) -> float:
     """Factor of the learning rate when this share of the steps is done."""
     return 0.5 * (1.0 + math.cos(math.pi * share))
-
-
-def export(net: nn.Module, inputs: Scale, outputs: Scale, folder: Path) -> None:
-    """Writes what `policy.py` needs, as plain arrays."""
-    folder.mkdir(exist_ok=True)
-    arrays = {f"net.{name}": value.cpu().numpy() for name, value in net.state_dict().items()}
-    arrays |= {"seen.middle": inputs.middle, "seen.spread": inputs.spread}
-    arrays |= {"done.middle": outputs.middle, "done.spread": outputs.spread}
-    np.savez(folder / "weights.npz", allow_pickle=False, **arrays)
 
 
 if __name__ == "__main__":

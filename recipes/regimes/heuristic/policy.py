@@ -18,7 +18,7 @@ GOLDEN_RAD = math.pi * (3.0 - math.sqrt(5.0))
 class Policy:
     """Goes over the hole, then down; where it touches, up and beside."""
 
-    def __init__(self, knobs: dict[str, float | int | str | bool]) -> None:
+    def __init__(self, knobs: dict[str, float]) -> None:
         self.knobs = knobs
 
     def reset(self, observation: dict[str, np.ndarray]) -> None:
