@@ -9,13 +9,20 @@ import contextlib
 import signal
 import sys
 import tomllib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from enpire_tui.fleet import FleetError
 from robots.wire.records import RecipeArchive
 
 _END_S = 10.0
+
+
+class _Online(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    stations: Annotated[tuple[Annotated[int, msgspec.Meta(ge=0)], ...], msgspec.Meta(min_length=1)]
 
 
 def stations_of(recipe: RecipeArchive) -> tuple[int, ...]:
@@ -30,22 +37,18 @@ def stations_of(recipe: RecipeArchive) -> tuple[int, ...]:
         raise FleetError(f"RECIPE: recipe.toml: {error}") from None
     if "online" not in tables:
         return ()
-    stations = tables["online"].get("stations")
-    if (
-        not isinstance(stations, list)
-        or not stations
-        or not all(type(seed) is int and seed >= 0 for seed in stations)
-    ):
+    try:
+        return msgspec.convert(tables["online"], _Online).stations
+    except msgspec.ValidationError as error:
         raise FleetError(
-            f"RECIPE: recipe.toml: online.stations: must be a list of seeds from 0 on, got {stations!r}"
-        )
-    return tuple(stations)
+            f"RECIPE: recipe.toml: online.stations: must be a list of seeds from 0 on: {error}"
+        ) from None
 
 
 @contextlib.asynccontextmanager
 async def beside(
     job: Path, task: str, stations: tuple[int, ...], *, sandboxed: bool
-) -> AsyncIterator[None]:
+) -> AsyncGenerator[None]:
     """Keeps an actor running for as long as the context lasts.
 
     Args:

@@ -149,10 +149,12 @@ def act(
                 stand.load(weights)
                 held[index] = end.version
             episode, trace = stand.play(number)
-            if episode.outcome is Outcome.VOID or episode.reason.startswith("policy_"):
+            # A policy's process that failed, as on a machine that is too busy, says nothing of actions.
+            sound = episode.outcome is not Outcome.VOID and not episode.reason.startswith("policy_")
+            if not sound:
                 held.pop(index, None)
-            given = packed(number, episode, trace, stand.spec, end.version)
-            if given is not None and episode.outcome is not Outcome.VOID:
+            given = packed(number, episode, trace, stand.spec, end.version) if sound else None
+            if given is not None:
                 end.give(given)
             _say(number, episode, end)
 

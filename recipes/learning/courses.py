@@ -147,5 +147,5 @@ class Transitions:
         }
         taught = np.isin(sources, [SOURCES.index(source) for source in TAUGHT])
         whole = taught[np.minimum(steps[:, None] + np.arange(self._chunk), steps[-1])].all(axis=1)
-        found = {name: torch.from_numpy(np.asarray(v, np.float32)) for name, v in rows.items()}
+        found = {name: torch.from_numpy(np.array(v, np.float32)) for name, v in rows.items()}
         return found, torch.from_numpy(whole)
