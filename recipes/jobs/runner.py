@@ -39,6 +39,9 @@ GRACE_S = 20.0
 LIBRARIES = ("numpy", "torch", "safetensors", "pyarrow", "av")
 """Distributions that training code may import, with whatever they need, where they are installed."""
 
+HOSTS = b"127.0.0.1 localhost sandbox\n::1 localhost\n"
+GPU_CHOICE = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+
 _FLOORS = Path(__file__).resolve().parents[2]
 _OURS = ("recipes/learning", "robots/dataset")
 """What training code may import of this project."""
@@ -146,6 +149,8 @@ def sandbox_of(folder: Path, spec: JobSpec) -> SandboxSpec:
         *python_mounts(installed(LIBRARIES)).mounts,
         *(Data(b"", f"{SITE}/{name.partition('/')[0]}/__init__.py") for name in _OURS),
         *(Bind(_FLOORS / name, f"{SITE}/{name}") for name in _OURS),
+        # torchrun asks for `localhost` by name, and waits for ever where nobody answers.
+        Data(HOSTS, "/etc/hosts"),
         Bind((folder / "recipe").resolve(), f"{INSIDE}/recipe"),
         Bind(out.resolve(), f"{INSIDE}/out", writable=True),
     ]
@@ -157,8 +162,13 @@ def sandbox_of(folder: Path, spec: JobSpec) -> SandboxSpec:
     needs = spec.needs
     environment = {"ENPIRE_JOB": INSIDE, "PYTHONUNBUFFERED": "1", "HOME": "/tmp"}  # noqa: S108
     environment["OMP_NUM_THREADS"] = str(max(1, int(needs.cpus) // needs.processes))
+    # Which GPUs are this job's is the queue's to say; without one all are.
+    environment |= {name: os.environ[name] for name in GPU_CHOICE if name in os.environ}
+    # Processes of one job meet on the sandbox's own loopback.
+    environment |= {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
     return SandboxSpec(
         mounts=tuple(mounts),
+        devices=gpu_devices() if needs.gpus else (),
         environment={**environment, "PYTHONPATH": SITE},
         directory=f"{INSIDE}/recipe",
         limits=Limits(
@@ -169,6 +179,12 @@ def sandbox_of(folder: Path, spec: JobSpec) -> SandboxSpec:
             scratch_bytes=2 * GIB,
         ),
     )
+
+
+def gpu_devices(folder: Path = Path("/dev")) -> tuple[Path, ...]:
+    """Device nodes of this box's NVIDIA GPUs and of their driver."""
+    found = [*folder.glob("nvidia*"), *folder.glob("nvidia-caps/*")]
+    return tuple(sorted(path for path in found if path.is_char_device()))
 
 
 def command_of(spec: JobSpec) -> list[str]:
