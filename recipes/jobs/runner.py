@@ -134,7 +134,12 @@ class _Run:
             return
         cpus = (cpu_s - self._cpu_s) / max(now_s - self._sampled_s, 1e-3)
         self._cpu_s, self._sampled_s = cpu_s, now_s
-        use = Use(wall_s=time.time(), cpus=round(cpus, 3), gpus=gpus_in_use())
+        use = Use(
+            wall_s=time.time(),
+            cpus=round(cpus, 3),
+            memory_bytes=sandbox.memory_bytes(),
+            gpus=gpus_in_use(),
+        )
         with (self._folder / "use.jsonl").open("ab") as file:
             file.write(store.line(use))
 

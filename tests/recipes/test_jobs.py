@@ -260,6 +260,18 @@ async def test_processes_of_one_job_meet_in_their_sandbox(box, tmp_path) -> None
     assert (row["total"], row["world"]) == (3.0, 2)
 
 
+async def test_use_of_the_box_is_sampled_while_a_job_runs(box, tmp_path) -> None:
+    held = "held = bytearray(b'1') * (64 << 20)\n" + COUNTING
+    await box.submit(spec("j1", "1000", "0.05", train=held))
+    async with asyncio.timeout(60):
+        while (use := (await box.status("j1")).use) is None or use.memory_bytes < 64 << 20:  # noqa: ASYNC110 - a box is asked
+            await asyncio.sleep(0.1)
+    await box.cancel("j1")
+    await ended(box, "j1")
+    assert use.cpus >= 0.0
+    assert len(use.gpus) == len(runner.gpus_in_use())
+
+
 def test_a_job_sees_gpus_only_if_it_asks_for_them(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(runner, "gpu_devices", lambda: (Path("/dev/null"),))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")

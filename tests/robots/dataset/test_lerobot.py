@@ -1,7 +1,7 @@
 """A dataset of ours opens in the unmodified `lerobot` package, its frames at their true times.
 
-`lerobot` brings a torch and decoders of its own, so it lives in an environment of its own: name its
-interpreter in ENPIRE_LEROBOT_PYTHON.
+`lerobot` brings a torch and decoders of its own, so it lives in an environment of its own: `make
+lerobot-env` builds it and prints its interpreter, which ENPIRE_LEROBOT_PYTHON names.
 """
 
 import json
