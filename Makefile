@@ -8,7 +8,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test test-all mutants lint typecheck format bench clean
+.PHONY: help setup system demo test test-all lerobot-env mutants lint typecheck format bench clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ test-all: setup ## the tests with the long ones, then the mutants
 	@scripts/system_packages.sh long
 	$(BIN)/python -m pytest $(ARGS)
 	$(BIN)/python -m tests.mutants
+
+lerobot-env: ## the lerobot package apart, for its test (several GB)
+	@PYTHON=$(PYTHON) scripts/lerobot_env.sh $(ARGS)
 
 mutants: setup ## each guard is taken out in turn, and a named test has to fail
 	$(BIN)/python -m tests.mutants $(ARGS)

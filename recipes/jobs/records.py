@@ -109,7 +109,7 @@ class Use(Frozen):
     Attributes:
         wall_s: Unix seconds.
         cpus: Processors' worth of work since the sample before.
-        memory_bytes: Of the job, 0 where it is not counted.
+        memory_bytes: Resident, of all the job's processes.
         gpus: Per GPU: share of time in use (0 to 1) and bytes of its memory in use.
     """
 

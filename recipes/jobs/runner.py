@@ -39,6 +39,9 @@ GRACE_S = 20.0
 LIBRARIES = ("numpy", "torch", "safetensors", "pyarrow", "av", "pyzmq", "msgspec")
 """Distributions that training code may import, with whatever they need, where they are installed."""
 
+HOSTS = b"127.0.0.1 localhost sandbox\n::1 localhost\n"
+GPU_CHOICE = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
+
 _FLOORS = Path(__file__).resolve().parents[2]
 _OURS = ("recipes/learning", "robots/dataset", "robots/wire")
 """What training code may import of this project."""
@@ -131,7 +134,12 @@ class _Run:
             return
         cpus = (cpu_s - self._cpu_s) / max(now_s - self._sampled_s, 1e-3)
         self._cpu_s, self._sampled_s = cpu_s, now_s
-        use = Use(wall_s=time.time(), cpus=round(cpus, 3), gpus=gpus_in_use())
+        use = Use(
+            wall_s=time.time(),
+            cpus=round(cpus, 3),
+            memory_bytes=sandbox.memory_bytes(),
+            gpus=gpus_in_use(),
+        )
         with (self._folder / "use.jsonl").open("ab") as file:
             file.write(store.line(use))
 
@@ -148,6 +156,8 @@ def sandbox_of(folder: Path, spec: JobSpec) -> SandboxSpec:
         *(Bind(path, f"{SITE}/{path.name}") for path in _beside("pyzmq")),
         *(Data(b"", f"{SITE}/{floor}/__init__.py") for floor in floors),
         *(Bind(_FLOORS / name, f"{SITE}/{name}") for name in _OURS),
+        # torchrun asks for `localhost` by name, and waits for ever where nobody answers.
+        Data(HOSTS, "/etc/hosts"),
         Bind((folder / "recipe").resolve(), f"{INSIDE}/recipe"),
         Bind(out.resolve(), f"{INSIDE}/out", writable=True),
     ]
@@ -159,8 +169,13 @@ def sandbox_of(folder: Path, spec: JobSpec) -> SandboxSpec:
     needs = spec.needs
     environment = {"ENPIRE_JOB": INSIDE, "PYTHONUNBUFFERED": "1", "HOME": "/tmp"}  # noqa: S108
     environment["OMP_NUM_THREADS"] = str(max(1, int(needs.cpus) // needs.processes))
+    # Which GPUs are this job's is the queue's to say; without one all are.
+    environment |= {name: os.environ[name] for name in GPU_CHOICE if name in os.environ}
+    # Processes of one job meet on the sandbox's own loopback.
+    environment |= {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
     return SandboxSpec(
         mounts=tuple(mounts),
+        devices=gpu_devices() if needs.gpus else (),
         environment={**environment, "PYTHONPATH": SITE},
         directory=f"{INSIDE}/recipe",
         limits=Limits(
@@ -171,6 +186,12 @@ def sandbox_of(folder: Path, spec: JobSpec) -> SandboxSpec:
             scratch_bytes=2 * GIB,
         ),
     )
+
+
+def gpu_devices(folder: Path = Path("/dev")) -> tuple[Path, ...]:
+    """Device nodes of this box's NVIDIA GPUs and of their driver."""
+    found = [*folder.glob("nvidia*"), *folder.glob("nvidia-caps/*")]
+    return tuple(sorted(path for path in found if path.is_char_device()))
 
 
 def command_of(spec: JobSpec) -> list[str]:

@@ -93,7 +93,8 @@ def _plan(
     """Decide what the launcher takes on; without ``info_fd``, no walls."""
     root = os.geteuid() == 0
     sandboxed = info_fd is not None
-    binds = dict.fromkeys(mount.source for mount in spec.mounts if isinstance(mount, Bind))
+    bound = [mount.source for mount in spec.mounts if isinstance(mount, Bind)]
+    binds = dict.fromkeys([*bound, *spec.devices])
     stage = _stage() if root and sandboxed else ""
     if info_fd is not None:
         program = seccomp.program(spec.syscalls)

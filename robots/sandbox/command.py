@@ -92,6 +92,8 @@ def arguments(
     command += ["--info-fd", str(info_fd)]
     command += [] if seccomp_fd is None else ["--seccomp", str(seccomp_fd)]
     command += ["--proc", "/proc", "--dev", "/dev", *tmpfs("/dev/shm", scratch_bytes)]  # noqa: S108
+    for device in spec.devices:
+        command += ["--dev-bind", sources[device], str(device)]
     command += ["--remount-ro", "/dev", *tmpfs("/tmp", scratch_bytes)]  # noqa: S108
     for mount in spec.mounts:
         command += mounted(mount)

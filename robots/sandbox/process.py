@@ -13,7 +13,7 @@ from typing import Self
 from robots.sandbox import cgroup
 from robots.sandbox.exits import Counters, Exit, explain
 from robots.sandbox.spec import Limits, SandboxError
-from robots.sandbox.watch import Watch, descendants
+from robots.sandbox.watch import Watch, descendants, usage
 
 _CPUCLOCK_SCHED = 2
 _FORK_TIMEOUT_S = 5.0
@@ -130,6 +130,10 @@ class Sandbox:
         """Processor seconds of everything inside, or where groups do not count, of the program."""
         counted = None if self._caps is None else self._caps.cpu_s()
         return process_cpu_s(self.inner_pid) if counted is None else counted
+
+    def memory_bytes(self) -> int:
+        """Resident memory of everything inside; pages that several share count for each."""
+        return usage(descendants(self.process.pid))[0]
 
     def output(self) -> str:
         """The end of what it wrote where stdout or stderr were kept in memory."""

@@ -103,6 +103,7 @@ class SandboxSpec(msgspec.Struct, frozen=True):
     Attributes:
         mounts: in order; a later one hides an earlier one. ``/proc``, a minimal ``/dev`` and a
             scratch ``/tmp`` are always there.
+        devices: device nodes of the host, such as a GPU's, under the same paths.
         environment: the whole environment of the process.
         network: share the host's network. False gives a loopback of its own with nobody on it.
         limits: caps.
@@ -116,6 +117,7 @@ class SandboxSpec(msgspec.Struct, frozen=True):
     """
 
     mounts: tuple[Mount, ...] = ()
+    devices: tuple[Path, ...] = ()
     environment: Mapping[str, str] = {}
     network: bool = False
     limits: Limits = Limits()
@@ -139,6 +141,10 @@ class SandboxSpec(msgspec.Struct, frozen=True):
             _check_target(mount.target)
             if isinstance(mount, Bind):
                 _check_source(mount.source)
+        for device in self.devices:
+            _check_source(device)
+            if not device.is_relative_to("/dev") or not device.is_char_device():
+                raise SandboxError(f"A device is a character device below /dev: {device}")
 
     def outside(self, inside: str) -> Path:
         """Return the host's path of a path inside; the last bind that covers it wins.

@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import os
 import signal
 import sys
 
@@ -97,6 +98,64 @@ async def test_ten_submissions_over_ssh_are_one_job(far, tmp_path) -> None:
 
     assert (await steps(boxes[0], "j1"))[0] == list(range(1, 31))
     assert [status.job_id for status in await boxes[1].all()] == ["j1"]
+
+
+CLIENT = """
+import asyncio, sys, msgspec
+from pathlib import Path
+from enpire_tui.boxes import box_of
+from enpire_tui.fleet import read_fleet
+from recipes.jobs.records import JobSpec, JobStatus
+
+async def main():
+    fleet, home, wanted = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    spec = msgspec.msgpack.decode(wanted.read_bytes(), type=JobSpec)
+    box = box_of(read_fleet(fleet), "big", home)
+    await box.submit(spec)
+    async for offset, row in box.follow(spec.job_id, every_s=0.05):
+        if not isinstance(row, JobStatus):
+            print(offset, row["step"], flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_everything_on_our_side_killed_loses_no_line_and_starts_nothing_twice(
+    far, tmp_path
+) -> None:
+    """A supervisor that starts clients, and dies with them while the link is cut."""
+    fleet, sshd, proxy, _ = far
+    (tmp_path / "spec").write_bytes(msgspec.msgpack.encode(spec("j1", "80", "0.05")))
+    (tmp_path / "client.py").write_text(CLIENT)
+    client = [
+        sys.executable, str(tmp_path / "client.py"),
+        str(tmp_path / "lab.toml"), str(tmp_path / "near"), str(tmp_path / "spec"),
+    ]  # fmt: skip
+    supervisor = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "import subprocess, sys; subprocess.run(sys.argv[1:])", *client,
+        stdout=asyncio.subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    rows, offset = [], 0
+    async with asyncio.timeout(60):
+        while len(rows) < 5:
+            offset, step = map(int, (await supervisor.stdout.readline()).split())
+            rows.append(step)
+    # The whole session: the supervisor, then its client, neither with a chance to say goodbye.
+    os.killpg(supervisor.pid, signal.SIGKILL)
+    await supervisor.wait()
+    await proxy.cut()
+    for pid in sshd.sessions():
+        send_signal(identify(pid), signal.SIGKILL)
+    await proxy.mend()
+
+    # Whoever comes back knows the offset it has journalled, and submits what it cannot know was taken.
+    box = box_of(fleet, "big", tmp_path / "near")
+    await box.submit(spec("j1", "80", "0.05"))
+    more, told = await steps(box, "j1", offset)
+
+    assert rows + more == list(range(1, 81))
+    assert told[-1].state is JobState.SUCCEEDED
+    assert [status.job_id for status in await box.all()] == ["j1"]
 
 
 async def test_a_file_is_fetched_whole(far, tmp_path) -> None:

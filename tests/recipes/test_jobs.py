@@ -234,6 +234,65 @@ def test_several_processes_are_started_by_torchrun(tmp_path) -> None:
     ]  # fmt: skip
 
 
+TOGETHER = """
+import os, torch, torch.distributed as dist
+from recipes.learning.job import Job
+dist.init_process_group("gloo")
+total = torch.tensor([dist.get_rank() + 1.0])
+dist.all_reduce(total)
+if dist.get_rank() == 0:
+    Job.here().write("met", total=total.item(), world=dist.get_world_size())
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+async def test_processes_of_one_job_meet_in_their_sandbox(box, tmp_path) -> None:
+    pytest.importorskip("torch")
+    needs = Needs(cpus=2.0, memory_gib=4.0, processes=2, minutes=4.0)
+    await box.submit(spec("j1", train=TOGETHER, needs=needs))
+    status = await ended(box, "j1", 240.0)
+    console = (await box.read("j1", "console.txt")).decode()
+
+    assert status.state is JobState.SUCCEEDED, console
+    row = store.last_row(tmp_path / "jobs" / "j1" / "out" / "log.jsonl")
+    assert (row["total"], row["world"]) == (3.0, 2)
+
+
+async def test_use_of_the_box_is_sampled_while_a_job_runs(box, tmp_path) -> None:
+    held = "held = bytearray(b'1') * (64 << 20)\n" + COUNTING
+    await box.submit(spec("j1", "1000", "0.05", train=held))
+    async with asyncio.timeout(60):
+        while (use := (await box.status("j1")).use) is None or use.memory_bytes < 64 << 20:  # noqa: ASYNC110 - a box is asked
+            await asyncio.sleep(0.1)
+    await box.cancel("j1")
+    await ended(box, "j1")
+    assert use.cpus >= 0.0
+    assert len(use.gpus) == len(runner.gpus_in_use())
+
+
+def test_a_job_sees_gpus_only_if_it_asks_for_them(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(runner, "gpu_devices", lambda: (Path("/dev/null"),))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    for name in ("recipe", "out"):
+        (tmp_path / name).mkdir()
+    without = runner.sandbox_of(tmp_path, spec("j1"))
+    asked = runner.sandbox_of(tmp_path, spec("j1", needs=msgspec.structs.replace(NEEDS, gpus=1)))
+
+    assert without.devices == ()
+    assert asked.devices == (Path("/dev/null"),)
+    assert asked.environment["CUDA_VISIBLE_DEVICES"] == "3"
+
+
+def test_the_nodes_of_a_gpu_are_found_and_nothing_else(tmp_path) -> None:
+    (tmp_path / "nvidia0").touch()
+    assert runner.gpu_devices(tmp_path) == ()
+    if os.geteuid() == 0:
+        os.mknod(tmp_path / "nvidiactl", 0o020666, os.makedev(1, 3))
+        assert runner.gpu_devices(tmp_path) == (tmp_path / "nvidiactl",)
+
+
 def test_the_libraries_of_training_code_come_with_what_they_need() -> None:
     names = runner.installed(("pytest",))
     assert {"pytest", "pluggy", "iniconfig", "packaging"} <= set(names)

@@ -238,6 +238,33 @@ def test_a_writable_mount_is_written_and_a_read_only_one_is_not(tmp_path: Path) 
     assert (tmp_path / "open" / "file").read_text() == "x"
 
 
+HELD_BACK = next((p for p in ("/dev/kmsg", "/dev/net/tun") if Path(p).is_char_device()), None)
+
+
+@needs_sandbox
+@pytest.mark.skipif(HELD_BACK is None, reason="no device node outside the minimal /dev")
+def test_a_device_is_there_only_where_it_is_named() -> None:
+    look = f"""
+        import os
+        try:
+            os.close(os.open({HELD_BACK!r}, os.O_RDONLY | os.O_NONBLOCK))
+            print("open")
+        except OSError as error:
+            print(os.path.exists({HELD_BACK!r}), error.errno)
+    """
+    readable = Path(HELD_BACK).stat().st_mode & 0o004
+    assert run(look) == "False 2"
+    # A node of a mount without devices would answer EACCES, 13, to everyone.
+    named = run(look, devices=(Path(HELD_BACK),))
+    assert named == "open" or (named.startswith("True") and (not readable or "13" not in named))
+
+
+def test_what_is_no_device_is_not_bound_as_one(tmp_path: Path) -> None:
+    for path in (tmp_path, Path("/dev/shm")):
+        with pytest.raises(SandboxError, match="character device below /dev"):
+            SandboxSpec(devices=(path,))
+
+
 @needs_sandbox
 def test_data_and_scratch_and_links_are_there() -> None:
     said = run(
