@@ -233,7 +233,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("show_workspace", "workspace", _SEE, OFF_READING, refusal=_station),
     Action("show_agents", "agents", _SEE, footer=(JOBS,)),
     Action("show_jobs", "jobs", _SEE),
-    Action("show_research", "research", _SEE, footer=(FLEET, INBOX, JOBS, EVENTS)),
+    Action("show_research", "research", _SEE, footer=(FLEET, INBOX, EVENTS)),
     Action("show_transcripts", "transcripts", _SEE),
     Action("show_events", "events", _SEE, footer=(FLEET, INBOX, RESEARCH)),
     Action("next_station", "the next one", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),
