@@ -28,6 +28,7 @@ from robots.station.archive import sha256
 from robots.wire.client import Client
 from robots.wire.clock import Clock
 from robots.wire.commands import (
+    AnswerAgent,
     AnyCommand,
     GetStatus,
     MessageAgent,
@@ -144,6 +145,9 @@ class AgentDaemon:
                     turn=desk.log.turn, role="person", text=clean(command.text, 2000)
                 )
                 desk.record(line)
+            case AnswerAgent():
+                if not desk.answer(command.question_id, command.text, peer.name):
+                    raise Refused("not_asked: the agent does not wait for an answer to this")
             case StopAgent():
                 desk.set_state("STOPPED", f"{peer.name}: {clean(command.reason, 200)}")
                 desk.stop.set()

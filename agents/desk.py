@@ -25,6 +25,8 @@ from robots.wire.client import Client, Refused, Unreachable
 from robots.wire.clock import Clock
 from robots.wire.commands import ReadJournal
 from robots.wire.events import (
+    AgentAnswered,
+    AgentAsked,
     AgentStateChanged,
     AnyEvent,
     BackendRecorded,
@@ -134,6 +136,28 @@ class Desk:
         """A line of the transcript."""
         line = TranscriptLine(turn=self.log.turn, role=role, text=clean(text), idea_id=idea_id)
         self.record(line, durable=False)
+
+    def ask(self, question_id: str, text: str, choices: tuple[str, ...] = ()) -> None:
+        """Ask a person, once for an id; the answer comes as a message.
+
+        Raises:
+            ToolRefused: An earlier question is not answered yet.
+        """
+        if question_id in self.log.asked:
+            return
+        if self.log.question is not None:
+            raise ToolRefused(f"asked_already: {self.log.question.text!r} is not answered yet")
+        offered = tuple(clean(each, 200) for each in choices)
+        self.record(AgentAsked(question_id=question_id, text=clean(text, 2000), choices=offered))
+
+    def answer(self, question_id: str, text: str, by: str) -> bool:
+        """Take a person's answer; False if it is no answer to what is asked now."""
+        question = self.log.question
+        if question is None or question.question_id != question_id:
+            return False
+        self.record(AgentAnswered(question_id=question_id, text=clean(text, 2000), by=by))
+        self.messages.append(f"in answer to {question.text!r}: {text[:10_000]}")
+        return True
 
     def set_state(self, state: str, detail: str = "") -> None:
         """Show another state word; PAUSED and STOPPED outlive the process."""

@@ -3,6 +3,8 @@
 from msgspec.structs import replace
 
 from robots.wire.events import (
+    AgentAnswered,
+    AgentAsked,
     AgentStateChanged,
     AnyEvent,
     BackendRecorded,
@@ -33,13 +35,20 @@ class Work(Frozen):
 
 
 class AgentLog:
-    """Ideas, calls and records of one agent."""
+    """Ideas, calls and records of one agent.
+
+    Attributes:
+        asked: Ids of all questions that it asked.
+        question: The one that no person has answered yet.
+    """
 
     def __init__(self) -> None:
         self.ideas: dict[str, Work] = {}
         self.calls: set[str] = set()
         self.explored: dict[str, ExplorationFinished] = {}
         self.records: dict[str, bytes] = {}
+        self.asked: set[str] = set()
+        self.question: AgentAsked | None = None
         self.robot_s = 0.0
         self.turn = 0
         self.paused = False
@@ -58,6 +67,11 @@ class AgentLog:
                 self._change(event.idea_id, decision=event.decision)
             case ToolCalled():
                 self.calls.add(event.call_id)
+            case AgentAsked():
+                self.asked.add(event.question_id)
+                self.question = event
+            case AgentAnswered():
+                self.question = None
             case ExplorationFinished():
                 self.explored[event.batch_id] = event
                 self.robot_s += event.robot_s

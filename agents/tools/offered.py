@@ -198,6 +198,13 @@ class Minutes(Frozen):
     minutes: Annotated[float, msgspec.Meta(gt=0, le=WAIT_S / 60)]
 
 
+class Asked(Frozen):
+    """What only a person can tell or do, and answers to choose from, if there are some."""
+
+    question: Annotated[str, msgspec.Meta(min_length=10, max_length=2_000)]
+    choices: Annotated[tuple[str, ...], msgspec.Meta(max_length=6)] = ()
+
+
 class Words(Frozen):
     """What was learned, for your next session, which starts with this text alone."""
 
@@ -242,6 +249,11 @@ async def _peer_diff(at: Surface, given: Other, _: str) -> str:
 async def _budget(at: Surface, _: Nothing, __: str) -> str:
     left = at.tools.bench.budget()
     return f"ideas: {_or_no_limit(left.ideas)}; robot minutes: {_or_no_limit(left.robot_minutes)}"
+
+
+async def _ask(at: Surface, given: Asked, call_id: str) -> str:
+    at.desk.ask(call_id, given.question, given.choices)
+    return "asked; an answer comes as words of a person at a later turn. Go on with what you can."
 
 
 async def _finish(at: Surface, given: Words, _: str) -> str:
@@ -312,6 +324,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool("read_recipe", "A file of the champion's recipe, or of an idea's.", OfRecipe, _read_recipe),
     Tool("peer_diff", "An idea's change.", Other, _peer_diff),
     Tool("budget_left", "What you may still spend.", Nothing, _budget),
+    Tool("ask", "Ask the people of the lab, sparingly; they may be away. Does not wait.", Asked, _ask,
+         once=True),
     Tool("finish", "Close this session, once its idea is decided or dropped.", Words, _finish,
          once=True),
 )  # fmt: skip

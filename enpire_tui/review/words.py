@@ -59,7 +59,13 @@ class Said(NamedTuple):
 
 _TurnEvent = ev.TranscriptLine | ev.ToolCalled | ev.ExplorationFinished
 _DaemonEvent = (
-    ev.AgentStateChanged | ev.Noted | ev.DaemonStarted | ev.TokensMetered | ev.RequestRefused
+    ev.AgentStateChanged
+    | ev.Noted
+    | ev.DaemonStarted
+    | ev.TokensMetered
+    | ev.RequestRefused
+    | ev.AgentAsked
+    | ev.AgentAnswered
 )
 _IdeaEvent = (
     ev.IdeaOpened
@@ -158,6 +164,10 @@ def _daemon(event: _DaemonEvent) -> Said:
             return _tokens(event)
         case ev.RequestRefused():
             return Said("note", f"request refused: {event.reason}", error=True, agent=event.agent)
+        case ev.AgentAsked(text=text, choices=choices):
+            return Said("agent", f"asks: {text}" + (f" [{' | '.join(choices)}]" if choices else ""))
+        case ev.AgentAnswered(text=text, by=by):
+            return Said("person", f"{by} answers: {text}")
 
 
 def _tokens(event: ev.TokensMetered) -> Said:

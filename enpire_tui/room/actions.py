@@ -162,6 +162,12 @@ def _resumable(where: Where) -> str:
     return _agent(where) or ("" if paused else "the agent is not paused")
 
 
+def _answerable(where: Where) -> str:
+    agent = where.moment.agent(where.station) if where.station else None
+    asks = agent is not None and agent.question is not None
+    return _agent(where) or ("" if asks else f"{agent.name if agent else 'it'} asks nothing")
+
+
 def _seeing(where: Where) -> str:
     return "" if where.screen == APPROVAL else _in_workspace(where)
 
@@ -227,7 +233,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("show_workspace", "workspace", _SEE, OFF_READING, refusal=_station),
     Action("show_agents", "agents", _SEE, footer=(JOBS,)),
     Action("show_jobs", "jobs", _SEE),
-    Action("show_research", "research", _SEE, footer=(FLEET, INBOX, JOBS, EVENTS)),
+    Action("show_research", "research", _SEE, footer=(FLEET, INBOX, EVENTS)),
     Action("show_transcripts", "transcripts", _SEE),
     Action("show_events", "events", _SEE, footer=(FLEET, INBOX, RESEARCH)),
     Action("next_station", "the next one", _SEE, screens=(WORKSPACE,), refusal=_in_workspace),
@@ -246,6 +252,11 @@ ACTIONS: tuple[Action, ...] = (
     Action("pause_agent", "pause agent", _WORK, footer=(WORKSPACE, AGENTS), refusal=_pausable),
     Action("resume_agent", "resume agent", _WORK, footer=(AGENTS,), refusal=_resumable),
     Action("message_agent", "message agent", _WORK, footer=(WORKSPACE, AGENTS), refusal=_agent),
+    Action(
+        *("answer_agent", "answer agent", _WORK, (INBOX, WORKSPACE, AGENTS)),
+        footer=(INBOX, AGENTS),
+        refusal=_answerable,
+    ),
     Action("stop_agent", "stop agent", _WORK, footer=(AGENTS,), refusal=_agent),
     Action("cancel_job", "cancel job", _TRAIN, (JOBS,), (JOBS,), _cancellable),
     Action("help", "help", _ROOM),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SEEN_S, UNSEEN_S = 1.0, 5.0
 # A box spends at most this part of its time on answering us.
-SHARE = 0.2
+SHARE = 1.0 / 3.0
 CONSOLE_BYTES = 16 << 10
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from enpire_tui.room.moment import Moment
 
-APPROVAL, STATION, AGENT = "approval", "station", "agent"
+APPROVAL, STATION, AGENT, QUESTION = "approval", "station", "agent", "question"
 # What a station that does no work is called, and what is asked of the person.
 _ASKED = {
     "STOPPED": "go to the robot, clear its stop there, then release it",
@@ -21,7 +21,7 @@ class Item(NamedTuple):
 
     Attributes:
         key: The same for as long as it waits.
-        kind: APPROVAL, STATION or AGENT; `subject` names that approval, station or agent.
+        kind: APPROVAL, STATION, AGENT or QUESTION; `subject` names that approval, station or agent.
         word: What it is in one word.
         since_wall_s: Unix seconds.
         station: The station concerned, "" if none is.
@@ -42,7 +42,7 @@ class Item(NamedTuple):
 
 def items(moment: Moment) -> list[Item]:
     """Everything that waits, the oldest first."""
-    found = [*_approvals(moment), *_stations(moment), *_agents(moment)]
+    found = [*_approvals(moment), *_stations(moment), *_agents(moment), *_questions(moment)]
     return sorted(found, key=lambda each: (each.since_wall_s, each.key))
 
 
@@ -118,6 +118,27 @@ def _agents(moment: Moment) -> list[Item]:
         )
         for agent in moment.state.agents.values()
         if agent.state in asked
+    ]
+
+
+def _questions(moment: Moment) -> list[Item]:
+    """They keep nobody from working, but what is asked only a person knows."""
+    if moment.state.run.ended is not None:
+        return []
+    return [
+        Item(
+            f"{QUESTION}/{agent.name}/{agent.question[0].question_id}",
+            QUESTION,
+            agent.name,
+            "QUESTION",
+            agent.question[1],
+            moment.station_of(agent.name),
+            agent.question[0].text,
+            "answer it (a)",
+            urgent=True,
+        )
+        for agent in moment.state.agents.values()
+        if agent.question is not None
     ]
 
 

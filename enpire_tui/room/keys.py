@@ -56,6 +56,7 @@ DEFAULT: dict[str, tuple[str, ...]] = {
     "back": ("escape",),
     "pause_agent": ("p",),
     "resume_agent": ("u",),
+    "answer_agent": ("a",),
     "stop_agent": ("X",),
     "message_agent": ("m",),
     "cancel_job": ("x",),

@@ -115,6 +115,8 @@ class Moment(NamedTuple):
             return NOTHING
         if agent.state == "FAILED":
             return Need(5, f"{agent.name} failed: {agent.detail}")
+        if agent.question is not None:
+            return Need(5, f"{agent.name} asks: {agent.question[0].text}")
         if agent.state == "PAUSED":
             return Need(6, f"{agent.name} is paused")
         return NOTHING

@@ -104,6 +104,7 @@ class AgentSeen:
         act: What it did last, in words.
         call: Its last call of a tool, in words.
         model: The language model that answered it last, "" if none did.
+        question: What it asked and no person has answered, since when in Unix seconds.
         spent: Tokens of its responses so far, by class.
         tokens: (wall seconds, tokens) of its last responses.
     """
@@ -117,6 +118,7 @@ class AgentSeen:
     act: str = ""
     call: str = ""
     model: str = ""
+    question: tuple[ev.AgentAsked, float] | None = None
     spent: Usage = field(default_factory=Usage)
     said: deque[Said] = field(default_factory=lambda: deque[Said](maxlen=LINES_KEPT))
     count: int = 0
@@ -239,6 +241,10 @@ class RoomState:
                 seen.state, seen.detail, seen.state_wall_s = state, detail, row.wall_s
             case ev.IdeaOpened(idea_id=idea_id, hypothesis=hypothesis):
                 seen.idea_id, seen.hypothesis = idea_id, hypothesis
+            case ev.AgentAsked():
+                seen.question = event, row.wall_s
+            case ev.AgentAnswered():
+                seen.question = None
             case ev.ToolCalled(tool=tool, summary=summary):
                 seen.call = f"{tool} {summary}".rstrip()
             case _:

@@ -31,6 +31,7 @@ STATES: dict[str, tuple[str, str]] = {
     "WAITING": ("◌", "dim"),
     "ASKING": ("◈", "warn"),
     "APPROVAL": ("◈", "warn"),
+    "QUESTION": ("◈", "warn"),
     "TRYING": ("▷", "work"),
     "HELD": ("■", "warn"),
     "STOPPED": ("▣", "bad"),

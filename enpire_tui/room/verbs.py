@@ -225,6 +225,22 @@ class Verbs:
         agent = _agent(where)
         self._feed.order(f"resume {agent}", {agent: c.ResumeAgent()})
 
+    def answer_agent(self, where: Where) -> Question:
+        """Answer what an agent asks: in words, or by a choice's number."""
+        seen = where.moment.agent(where.station)
+        assert seen is not None, "refused before"
+        assert seen.question is not None, "refused before"
+        asked, _ = seen.question
+
+        def then(answers: Answers) -> None:
+            text = chosen(answers[0], asked.choices)
+            command = c.AnswerAgent(question_id=asked.question_id, text=text)
+            self._feed.order(f"answer to {seen.name}", {seen.name: command})
+
+        offered = "".join(f"\n{i}: {each}" for i, each in enumerate(asked.choices, start=1))
+        hint = "your answer, or a choice's number" if asked.choices else "your answer"
+        return Question(f"{seen.name} asks", f"{asked.text}{offered}", (hint,), "", then)
+
     def stop_agent(self, where: Where) -> Question:
         """End an agent for good, its name typed."""
         agent = _agent(where)
@@ -248,6 +264,13 @@ class Verbs:
 
         text = f"{agent} reads it at its next turn; it stands in the journal."
         return Question(f"Message to {agent}", text, ("your words",), "", then)
+
+
+def chosen(typed: str, choices: tuple[str, ...]) -> str:
+    """The choice that a number names; else the words as they are."""
+    if typed.isascii() and typed.isdigit() and 1 <= int(typed) <= len(choices):
+        return choices[int(typed) - 1]
+    return typed
 
 
 def _scope(answers: Answers) -> str:

@@ -134,6 +134,10 @@ def _agent(row: ev.AnyEvent) -> Told | None:
             loud = state in ("PAUSED", "FAILED", "STOPPED")
             tone = {"PAUSED": "warn", "FAILED": "bad"}.get(state, "dim")
             return Told(tone, f"{state} {detail}".rstrip(), quiet=not loud)
+        case ev.AgentAsked(text=text):
+            return Told("warn", f"asks: {text}")
+        case ev.AgentAnswered(text=text, by=by):
+            return Told("note", f"{by} answers: {text}")
         case ev.RequestRefused(agent=agent, reason=reason):
             return Told("warn", f"request of {agent} refused: {reason}")
         case ev.TranscriptLine(role="person", text=text):
@@ -154,6 +158,10 @@ def transcript(row: ev.AnyEvent) -> tuple[str, str, str] | None:
             return "idea", f"{idea_id} on {parent}: {hypothesis}", idea_id
         case ev.IdeaCommitted(idea_id=idea_id, commit=commit):
             return "idea", f"{idea_id} committed as {commit[:10]}", idea_id
+        case ev.AgentAsked(text=text, choices=choices):
+            return "agent", f"asks: {text}" + (f" [{' | '.join(choices)}]" if choices else ""), ""
+        case ev.AgentAnswered(text=text, by=by):
+            return "person", f"{by} answers: {text}", ""
         case ev.DecisionLearned(idea_id=idea_id, decision=decision, detail=detail):
             return "result", f"{idea_id} {decision}: {detail}", idea_id
         case ev.ExplorationFinished(idea_id=idea_id, counts=counts):

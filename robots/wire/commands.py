@@ -290,6 +290,13 @@ class MessageAgent(Command):
     text: str
 
 
+class AnswerAgent(Command):
+    """A person's answer to a question of the agent, given to it at its next turn."""
+
+    question_id: str
+    text: str
+
+
 class StopAgent(Command):
     """Finish the journal and end the process for good (its keeper sees exit code 0)."""
 
@@ -332,6 +339,7 @@ AnyCommand = (
     | PauseAgent
     | ResumeAgent
     | MessageAgent
+    | AnswerAgent
     | StopAgent
 )
 

@@ -241,6 +241,26 @@ class ToolCalled(Event):
     summary: str
 
 
+class AgentAsked(Event):
+    """An agent asks a person; it goes on meanwhile.
+
+    Attributes:
+        choices: Answers that it offers; a person may give another.
+    """
+
+    question_id: str
+    text: str
+    choices: tuple[str, ...] = ()
+
+
+class AgentAnswered(Event):
+    """A person's answer to an agent's question."""
+
+    question_id: str
+    text: str
+    by: str
+
+
 class BackendRecorded(Event):
     """What a backend needs to go on after a restart, written before it acts on it.
 
@@ -309,6 +329,8 @@ AnyEvent = (
     | ExplorationFinished
     | TranscriptLine
     | ToolCalled
+    | AgentAsked
+    | AgentAnswered
     | BackendRecorded
     | TokensMetered
     | RequestRefused

@@ -42,6 +42,7 @@ LEASED: tuple[type[c.Command], ...] = (
     c.PauseAgent,
     c.ResumeAgent,
     c.MessageAgent,
+    c.AnswerAgent,
     c.StopAgent,
 )
 
@@ -83,6 +84,7 @@ ADMITTED: dict[type[c.Command], frozenset[Role]] = {
     c.PauseAgent: _PEOPLE,
     c.ResumeAgent: _PEOPLE,
     c.MessageAgent: _PEOPLE,
+    c.AnswerAgent: frozenset({Role.OPERATOR}),
     c.StopAgent: _PEOPLE,
 }
 

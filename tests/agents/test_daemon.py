@@ -20,6 +20,8 @@ from robots.wire import commands as c
 from robots.wire.client import Client, Refused
 from robots.wire.clock import SystemClock
 from robots.wire.events import (
+    AgentAnswered,
+    AgentAsked,
     AgentStateChanged,
     AnyEvent,
     BatchAccepted,
@@ -392,6 +394,24 @@ async def test_a_message_reaches_the_agent_at_its_next_turn(fleet: Fleet) -> Non
     assert news.messages == ("mind the \x1b[2Jborder",)
     said = [line for line in fleet.events(TranscriptLine) if line.role == "person"]  # type: ignore[union-attr]
     assert [line.text for line in said] == ["mind the [2Jborder"]  # type: ignore[union-attr]
+
+
+async def test_one_question_at_a_time_is_asked_once_and_answered_once(fleet: Fleet) -> None:
+    tools = await scripted(fleet)
+    tools.desk.ask("q1", "short or \x1b[2Jlong?", ("short", "long"))
+    tools.desk.ask("q1", "short or long?")
+    with pytest.raises(t.ToolRefused, match="asked_already"):
+        tools.desk.ask("q2", "which table?")
+    with pytest.raises(Refused, match="not_asked"):
+        await fleet.person.request(c.AnswerAgent(question_id="q2", text="the left one"), 5)
+    await fleet.person.request(c.AnswerAgent(question_id="q1", text="long"), 5)
+    with pytest.raises(Refused, match="not_asked"):
+        await fleet.person.request(c.AnswerAgent(question_id="q1", text="short"), 5)
+
+    assert [each.text for each in fleet.events(AgentAsked)] == ["short or [2Jlong?"]  # type: ignore[union-attr]
+    assert [each.text for each in fleet.events(AgentAnswered)] == ["long"]  # type: ignore[union-attr]
+    assert list(tools.desk.messages) == ["in answer to 'short or [2Jlong?': long"]
+    tools.desk.ask("q2", "which table?")
 
 
 async def test_a_stopped_agent_ends_for_good(fleet: Fleet) -> None:

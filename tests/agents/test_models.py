@@ -28,6 +28,7 @@ from agents.gateway.settings import (
 from agents.settings import AgentSettings as Told
 from robots.wire import commands as c
 from robots.wire.events import (
+    AgentAsked,
     DecisionLearned,
     IdeaCommitted,
     RequestRefused,
@@ -304,6 +305,23 @@ async def test_a_persons_words_reach_the_model(fleet, host, kind) -> None:
     await waiting(fleet)
 
     assert "mind the left gripper" in json.dumps(at.provider.requests)
+
+
+async def test_a_question_reaches_a_person_and_the_answer_the_model(fleet, host, kind) -> None:
+    asked = {"question": "Is the gripper short or long?", "choices": ["short", "long"]}
+    turns = [WORK[0], Turn("", (("ask", asked),)), *WORK[1:]]
+    at = await host(worker(turns))
+    await fleet.start(backend(kind, at))
+    await fleet.until(lambda: bool(fleet.events(AgentAsked)))
+    question = fleet.events(AgentAsked)[0]
+    assert question.choices == ("short", "long")
+    answer = c.AnswerAgent(question_id=question.question_id, text="the long one")
+    await fleet.person.request(answer, 5)
+    await waiting(fleet)
+
+    told = json.dumps(at.provider.requests)
+    assert "in answer to 'Is the gripper short or long?': the long one" in told
+    assert len(fleet.events(AgentAsked)) == 1
 
 
 async def test_a_spent_budget_ends_the_turn_before_a_request_leaves(fleet, host, kind) -> None:

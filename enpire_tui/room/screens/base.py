@@ -37,6 +37,10 @@ class Room(Protocol):
         """What is known now."""
         ...
 
+    def act(self, name: str) -> None:
+        """Do an action of the registry, or say why not."""
+        ...
+
     def show(self, name: str, station: str = "") -> None:
         """Go to a screen."""
         ...

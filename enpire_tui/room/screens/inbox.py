@@ -54,5 +54,7 @@ class InboxScreen(RoomScreen):
         item = self._items[message.key]
         if item.kind == inbox.APPROVAL:
             room_of(self).show_approval(item.station, item.subject)
+        elif item.kind == inbox.QUESTION:
+            room_of(self).act("answer_agent")
         elif item.station:
             room_of(self).show(WORKSPACE, item.station)

@@ -10,13 +10,13 @@ COLUMNS = (
     Column("agent", 6, 0),
     Column("station", 8, 96),
     Column("model", 18, 110),
-    Column("idea", 8, 0),
+    Column("idea", 7, 0),
     Column("fresh", 7, 0, right=True),
-    Column("cached", 7, 0, right=True),
-    Column("output", 7, 0, right=True),
+    Column("cached", 7, 68, right=True),
+    Column("output", 7, 68, right=True),
     Column("left", 7, 0, right=True),
     Column("MTU", 6, 0, right=True),
-    Column("last call", 0, 0),
+    Column("last call", 0, 76),
 )
 
 

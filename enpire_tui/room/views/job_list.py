@@ -14,7 +14,7 @@ NAME = 10
 COLUMNS = (
     Column("state", 12, 0),
     Column("job", 0, 0),
-    Column("box", 8, 0),
+    Column("box", 8, 66),
     Column("recipe", 12, 110),
     Column("progress", 12, 0),
     Column("done", 4, 0, right=True),

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from enpire_tui.room.text import Line, Span, fit
 
@@ -17,7 +17,7 @@ TONES = ("good", "work", "note", "warn")
 Points = Sequence[tuple[float, float]]
 
 
-def plot(curves: dict[str, Points], width: int, height: int) -> list[Line]:
+def plot(curves: Mapping[str, Points], width: int, height: int) -> list[Line]:
     """Curves over one axis, `height` lines: names and last values above, steps below."""
     drawn = {name: points for name, points in curves.items() if points}
     if not drawn or height < 4 or width < AXIS + 8:
@@ -83,7 +83,7 @@ def _spans(cells: list[int], tones: list[str]) -> list[Span]:
     return spans
 
 
-def _legend(drawn: dict[str, Points], width: int, scale: str) -> Line:
+def _legend(drawn: Mapping[str, Points], width: int, scale: str) -> Line:
     spans: list[Span] = []
     room = width - len(scale) - 1
     for number, (name, points) in enumerate(drawn.items()):

@@ -99,3 +99,10 @@ def test_every_shown_kind_is_an_event_and_has_a_known_word():
     assert said(line("x", role="made up")).kind in KINDS
     # What backends keep for themselves and what the supervisor counts by the second is no transcript.
     assert not SHOWN & {"BackendRecorded", "FleetMeasured", "CandidateQueued"}
+
+
+def test_a_question_and_its_answer_are_an_agents_and_a_persons_words():
+    asked = said(ev.AgentAsked(question_id="q1", text="Which gripper?", choices=("short", "long")))
+    assert (asked.kind, asked.text) == ("agent", "asks: Which gripper? [short | long]")
+    answered = said(ev.AgentAnswered(question_id="q1", text="long", by="operator"))
+    assert (answered.kind, answered.text) == ("person", "operator answers: long")

@@ -75,4 +75,4 @@ def test_an_agent_without_a_bound_has_no_rest_and_rows_fit():
     assert agents.left_of(moment, moment.state.agents["a1"]) is None
     for width in (56, 76, 100, 156):
         for _, line in agents.rows(moment, width):
-            assert len(text_of(line)) == max(width, len(text_of(agents.header(width))))
+            assert len(text_of(line)) == len(text_of(agents.header(width))) <= width

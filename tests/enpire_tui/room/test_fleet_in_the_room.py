@@ -15,11 +15,13 @@ from enpire_tui.room.feed import Feed, connect
 from enpire_tui.room.launch import Launch, Wanted
 from enpire_tui.room.screens.dialogs import Dialog
 from enpire_tui.run_spec import read_spec
+from recipes.jobs.box import LocalBox
 from robots.wire import commands as c
 from robots.wire.clock import SystemClock
 from robots.wire.transport import ZmqTransport
 from tests.enpire_tui.room.waiting import screen_text, wait_for
 from tests.enpire_tui.test_cli import run
+from tests.recipes.test_jobs import spec
 
 UP_S = 60.0
 
@@ -124,6 +126,34 @@ async def test_an_agent_is_paused_told_and_resumed_and_the_transcript_shows_it(a
         await pilot.press("u")
         await wait_for(pilot, lambda: "resume a1 acknowledged" in screen_text(app))
         await wait_for(pilot, lambda: "‖ PAUSED" not in screen_text(app))
+
+
+async def test_an_agent_is_paused_from_the_list_of_agents(app):
+    async with app.run_test(size=(120, 40)) as pilot:
+        await attached(pilot, app)
+        await pilot.press("3")
+        await wait_for(pilot, lambda: "Transcript of a1" in screen_text(app))
+        await pilot.press("p")
+        await wait_for(pilot, lambda: "‖ PAUSED" in screen_text(app))
+        await pilot.press("a")
+        await wait_for(pilot, lambda: "a1 asks nothing" in screen_text(app))
+        await pilot.press("u")
+        await wait_for(pilot, lambda: "‖ PAUSED" not in screen_text(app))
+
+
+async def test_a_job_of_the_fleets_box_is_seen_and_cancelled(app, home):
+    await LocalBox("local", home / "jobs").submit(spec("count-1", "5000", "0.02"))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await attached(pilot, app)
+        await pilot.press("4")
+        await wait_for(pilot, lambda: "▶ RUNNING" in screen_text(app))
+        await wait_for(pilot, lambda: "■ loss" in screen_text(app))
+        await pilot.press("x")
+        await typed(pilot, app, "cancel")
+        await wait_for(pilot, lambda: "cancel count-1 on local acknowledged" in screen_text(app))
+        await wait_for(pilot, lambda: "○ CANCELLED" in screen_text(app))
+        await pilot.press("1", "enter")
+        await wait_for(pilot, lambda: "count-1" in screen_text(app))
 
 
 async def test_a_station_without_a_picture_says_so(app):

@@ -4,14 +4,18 @@ import msgspec
 import pytest
 
 from enpire_tui.room import inbox, tries
+from enpire_tui.room.app import RoomApp
 from enpire_tui.room.bell import BELL, Bell, sequence
 from enpire_tui.room.moment import Live, Moment
+from enpire_tui.room.screens.dialogs import Dialog
+from enpire_tui.room.verbs import chosen
 from robots.wire import events as ev
 from robots.wire.approvals import ApprovalState, ResetResult, Sighting
 from robots.wire.records import Counts
 from robots.wire.telemetry import StationTelemetry
-from tests.enpire_tui.room.sample import START_WALL_S, Journals
+from tests.enpire_tui.room.sample import START_WALL_S, Journals, SampleFeed
 from tests.enpire_tui.room.setup_sample import SetupFeed, setup_state
+from tests.enpire_tui.room.waiting import screen_text, wait_for
 
 
 @pytest.fixture
@@ -134,3 +138,40 @@ def test_what_became_of_a_try_is_told_in_words():
         "warn",
         "reset 2 rejected: too near",
     )
+
+
+ASKED = ev.AgentAsked(
+    question_id="q1",
+    text="Is the gripper of s1 the short or the long one?",
+    choices=("short", "long"),
+)
+
+
+async def test_an_agents_question_stands_in_the_inbox_and_is_answered_by_a_choices_number():
+    feed = SampleFeed()
+    journals = Journals(feed.state)
+    journals._seqs["a1"] = 100
+    journals.add("a1", 560.0, ASKED)
+    app = RoomApp(feed=feed, call=False)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await wait_for(pilot, lambda: "2 need you" in screen_text(app))
+        await pilot.press("2")
+        await wait_for(pilot, lambda: "◈ QUESTION" in screen_text(app))
+        await pilot.press("end", "enter")
+        await wait_for(pilot, lambda: isinstance(app.screen, Dialog))
+        await wait_for(pilot, lambda: "2: long" in screen_text(app))
+        await pilot.press("2", "enter")
+        await wait_for(pilot, lambda: feed.orders)
+        assert feed.orders[0].words == "answer to a1"
+        answered = ev.AgentAnswered(question_id="q1", text="long", by="operator")
+        journals.add("a1", 561.0, answered)
+        await wait_for(pilot, lambda: "QUESTION" not in screen_text(app))
+        await pilot.press("a")
+        await wait_for(pilot, lambda: "asks nothing" in screen_text(app))
+
+
+def test_a_number_is_a_choice_only_where_there_is_one():
+    assert chosen("2", ("short", "long")) == "long"
+    assert chosen("3", ("short", "long")) == "3"
+    assert chosen("0", ("short", "long")) == "0"
+    assert chosen("12 mm", ()) == "12 mm"
