@@ -7,6 +7,7 @@ passed on as it arrives and counted on the way, also when either side ends it ea
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ import msgspec
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, web
 
 from agents.gateway.budget import Budget
+from agents.gateway.limiter import LONGEST_WAIT_S, Limiter, Pace
 from agents.gateway.metering import Meter, Provider, provider_of
 from agents.gateway.settings import GatewaySettings, read_key
-from robots.wire.events import RequestRefused, TokensMetered
+from robots.wire.events import ProviderParked, RequestRefused, TokensMetered
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ _NOT_RETURNED = frozenset(
     ]
 )
 
-Record = Callable[[TokensMetered | RequestRefused], None]
+Record = Callable[[TokensMetered | RequestRefused | ProviderParked], None]
 
 
 class Gateway:
@@ -81,6 +83,10 @@ class Gateway:
         self._record = record
         self._session: ClientSession | None = None
         self._slots = asyncio.Semaphore(settings.concurrency)
+        self._limiters: dict[Provider, Limiter] = {
+            name: Limiter(each.requests_per_minute, each.tokens_per_minute, time.monotonic)
+            for name, each in settings.providers.items()
+        }
         self._runners: list[web.AppRunner] = []
         self._exchanges: set[asyncio.Future[web.StreamResponse]] = set()
 
@@ -103,8 +109,14 @@ class Gateway:
             # The sandbox's user reaches the socket by its bind alone: the folder is the host's.
             path.chmod(0o666)
 
+    def paces(self) -> dict[str, Pace]:
+        """How fast each provider is being asked."""
+        return {name: limiter.pace() for name, limiter in self._limiters.items()}
+
     async def close(self) -> None:
         """Stop listening; open requests are ended and counted."""
+        for limiter in self._limiters.values():
+            limiter.close()
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
@@ -151,6 +163,11 @@ class Gateway:
     async def _exchange(
         self, agent: str, provider: Provider, key: str, request: web.Request, body: bytes
     ) -> web.StreamResponse:
+        limiter = self._limiters[provider]
+        if (due_s := limiter.due_s()) > LONGEST_WAIT_S:
+            reason = f"rate: {provider} is not asked for another {due_s:.0f} s"
+            return self._refuse(agent, reason, 429, {"Retry-After": f"{due_s:.0f}"})
+        await limiter.turn(agent)
         async with self._slots:
             # Others may have spent while this one waited for its slot.
             if refusal := self._budget.refusal(agent):
@@ -188,6 +205,15 @@ class Gateway:
     async def _pass_on(
         self, agent: str, provider: Provider, request: web.Request, upstream: ClientResponse
     ) -> web.StreamResponse:
+        park_s = self._limiters[provider].answered(
+            upstream.status, upstream.headers.get("retry-after", "")
+        )
+        if park_s:
+            self._record(
+                ProviderParked(
+                    provider=provider, seconds=park_s, status=upstream.status, agent=agent
+                )
+            )
         stream = upstream.content_type == "text/event-stream"
         meter = Meter(provider, stream=stream)
         response = web.StreamResponse(status=upstream.status)
@@ -214,6 +240,7 @@ class Gateway:
         self, agent: str, provider: Provider, status: int, meter: Meter, *, aborted: bool
     ) -> None:
         usage = meter.finish()
+        self._limiters[provider].spent(usage.uncached)
         self._record(
             TokensMetered(
                 agent=agent,
@@ -228,12 +255,16 @@ class Gateway:
             )
         )
 
-    def _refuse(self, agent: str, reason: str, status: int) -> web.Response:
+    def _refuse(
+        self, agent: str, reason: str, status: int, headers: Mapping[str, str] | None = None
+    ) -> web.Response:
         self._record(RequestRefused(agent=agent, reason=reason))
         error = {"type": "enpire_gateway", "message": reason}
         # Both interfaces read `error.message`; neither retries these statuses but 502.
         body = msgspec.json.encode({"type": "error", "error": error})
-        return web.Response(status=status, body=body, content_type="application/json")
+        return web.Response(
+            status=status, body=body, content_type="application/json", headers=headers
+        )
 
 
 async def _drain(upstream: ClientResponse, meter: Meter, *, stream: bool) -> bool:

@@ -5,6 +5,8 @@ Read from `<home>/gateway/gateway.toml`:
     [providers.anthropic]
     base_url = "https://api.anthropic.com"
     key_env = "ANTHROPIC_API_KEY"     # or key_file = "/etc/enpire/anthropic.key"
+    requests_per_minute = 50          # of the whole fleet; 0, the default, for no limit
+    tokens_per_minute = 80000         # fresh input and output
 
     [agents.a1]
     budget_tokens = 2000000           # fresh input and output; 0 refuses every request
@@ -14,6 +16,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import msgspec
@@ -27,11 +30,18 @@ class SettingsRefused(ValueError):
 
 
 class ProviderSettings(Frozen):
-    """Where a provider's interface is, and where its key lies on this host."""
+    """Where a provider's interface is, where its key lies, how fast the fleet may ask it.
+
+    Attributes:
+        requests_per_minute: Of all agents together; 0 for no limit.
+        tokens_per_minute: Fresh input and output of all agents together; 0 for no limit.
+    """
 
     base_url: str
     key_env: str = ""
     key_file: str = ""
+    requests_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 0
+    tokens_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class AgentSettings(Frozen):

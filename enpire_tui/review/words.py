@@ -59,7 +59,12 @@ class Said(NamedTuple):
 
 _TurnEvent = ev.TranscriptLine | ev.ToolCalled | ev.ExplorationFinished
 _DaemonEvent = (
-    ev.AgentStateChanged | ev.Noted | ev.DaemonStarted | ev.TokensMetered | ev.RequestRefused
+    ev.AgentStateChanged
+    | ev.Noted
+    | ev.DaemonStarted
+    | ev.TokensMetered
+    | ev.RequestRefused
+    | ev.ProviderParked
 )
 _IdeaEvent = (
     ev.IdeaOpened
@@ -158,6 +163,9 @@ def _daemon(event: _DaemonEvent) -> Said:
             return _tokens(event)
         case ev.RequestRefused():
             return Said("note", f"request refused: {event.reason}", error=True, agent=event.agent)
+        case ev.ProviderParked():
+            text = f"{event.provider} is left alone for {event.seconds:g} s: status {event.status}"
+            return Said("note", text, error=True, agent=event.agent)
 
 
 def _tokens(event: ev.TokensMetered) -> Said:
