@@ -16,6 +16,7 @@ import msgspec
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, web
 
 from agents.gateway.budget import Budget
+from agents.gateway.exchanges import Exchange, Exchanges, name_of
 from agents.gateway.limiter import LONGEST_WAIT_S, Limiter, Pace
 from agents.gateway.metering import Meter, Provider, provider_of
 from agents.gateway.settings import GatewaySettings, read_key
@@ -81,6 +82,7 @@ class Gateway:
         self._settings = settings
         self._budget = budget
         self._record = record
+        self._exchanges_kept = Exchanges(Path(settings.gateway.folder))
         self._session: ClientSession | None = None
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._limiters: dict[Provider, Limiter] = {
@@ -139,6 +141,8 @@ class Gateway:
             return self._refuse(agent, f"not_allowed: {request.method} {request.path}", 404)
         if refusal := self._budget.refusal(agent):
             return self._refuse(agent, refusal, 403)
+        if self._settings.gateway.mode == "replay":
+            return self._replay(agent, provider, request.path, await request.read())
         key = read_key(self._settings.providers[provider])
         if not key:
             return self._refuse(agent, f"no_key: this host has no key for {provider}", 401)
@@ -200,11 +204,25 @@ class Gateway:
             self._meter(agent, provider, 0, Meter(provider, stream=True), aborted=True)
             raise
         async with upstream:
-            return await self._pass_on(agent, provider, request, upstream)
+            kept: list[bytes] = []
+            response = await self._pass_on(agent, provider, request, upstream, kept)
+            if kept and upstream.status < 400:
+                told = b"".join(kept)
+                self._exchanges_kept.keep(
+                    request.path, body, upstream.status, upstream.content_type, told, key
+                )
+            return response
 
     async def _pass_on(
-        self, agent: str, provider: Provider, request: web.Request, upstream: ClientResponse
+        self,
+        agent: str,
+        provider: Provider,
+        request: web.Request,
+        upstream: ClientResponse,
+        kept: list[bytes],
     ) -> web.StreamResponse:
+        """Pass an answer on as it comes; where exchanges are recorded, a whole one is `kept` too."""
+        chunks: list[bytes] = []
         park_s = self._limiters[provider].answered(
             upstream.status, upstream.headers.get("retry-after", "")
         )
@@ -225,9 +243,12 @@ class Gateway:
             await response.prepare(request)
             async for chunk in upstream.content.iter_any():
                 meter.feed(chunk)
+                if self._settings.gateway.mode == "record":
+                    chunks.append(chunk)
                 await response.write(chunk)
             whole = not stream or meter.complete
             await response.write_eof()
+            kept += chunks if whole else ()
         except (ClientError, ConnectionError, TimeoutError) as error:
             log.info("%s: a response of %s was cut: %s", agent, provider, type(error).__name__)
             whole = await _drain(upstream, meter, stream=stream)
@@ -235,6 +256,21 @@ class Gateway:
         finally:
             self._meter(agent, provider, upstream.status, meter, aborted=not whole)
         return response
+
+    def _replay(self, agent: str, provider: Provider, path: str, body: bytes) -> web.Response:
+        """Answer from the folder; what was never recorded is refused, and nobody is asked."""
+        found: Exchange | None = self._exchanges_kept.find(path, body)
+        if found is None:
+            reason = (
+                f"not_recorded: {path} {name_of(path, body)[:12]} is not in "
+                f'{self._exchanges_kept.folder}; record it with gateway.mode = "record"'
+            )
+            return self._refuse(agent, reason, 404)
+        stream = found.content_type == "text/event-stream"
+        meter, answer = Meter(provider, stream=stream), found.answer.encode()
+        meter.feed(answer)
+        self._meter(agent, provider, found.status, meter, aborted=False)
+        return web.Response(status=found.status, body=answer, content_type=found.content_type)
 
     def _meter(
         self, agent: str, provider: Provider, status: int, meter: Meter, *, aborted: bool

@@ -10,13 +10,17 @@ Read from `<home>/gateway/gateway.toml`:
 
     [agents.a1]
     budget_tokens = 2000000           # fresh input and output; 0 refuses every request
+
+    [gateway]
+    mode = "record"                   # or "replay", without any provider; "forward" by default
+    folder = "/var/lib/enpire/exchanges"
 """
 
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -50,6 +54,13 @@ class AgentSettings(Frozen):
     budget_tokens: int
 
 
+class ModeSettings(Frozen):
+    """Whether exchanges are forwarded, forwarded and recorded, or played back from `folder`."""
+
+    mode: Literal["forward", "record", "replay"] = "forward"
+    folder: str = ""
+
+
 class GatewaySettings(Frozen):
     """The whole file.
 
@@ -62,6 +73,7 @@ class GatewaySettings(Frozen):
     )
     agents: dict[str, AgentSettings] = msgspec.field(default_factory=dict[str, AgentSettings])
     concurrency: int = 16
+    gateway: ModeSettings = ModeSettings()
 
 
 def load_settings(path: Path) -> GatewaySettings:
@@ -78,6 +90,11 @@ def load_settings(path: Path) -> GatewaySettings:
         raise SettingsRefused(
             f"{path}: {error}. Correct it and start the gateway again."
         ) from error
+    if settings.gateway.mode != "forward" and not settings.gateway.folder:
+        raise SettingsRefused(
+            f"{path}: gateway.mode is {settings.gateway.mode!r} without gateway.folder; "
+            "name the folder of the exchanges."
+        )
     for name, provider in settings.providers.items():
         parts = urlsplit(provider.base_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
