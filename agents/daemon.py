@@ -138,7 +138,7 @@ class AgentDaemon:
                 desk.set_state("PAUSED", f"{peer.name}: {clean(command.reason, 200)}")
             case ResumeAgent():
                 if desk.log.paused:
-                    desk.set_state("THINKING", f"resumed by {peer.name}")
+                    desk.set_state("THINKING", f"resumed by {peer.name}", resumed=True)
             case MessageAgent():
                 desk.messages.append(command.text[:10_000])
                 line = TranscriptLine(

@@ -30,6 +30,7 @@ from robots.wire.events import (
     AgentStateChanged,
     AnyEvent,
     BackendRecorded,
+    BatchFinished,
     CandidateDecided,
     ChampionChanged,
     DecisionLearned,
@@ -38,11 +39,12 @@ from robots.wire.events import (
     TranscriptLine,
 )
 from robots.wire.journal import Journal, JournalPage, JournalReplaced, Row
-from robots.wire.records import Frozen
+from robots.wire.records import MANIFEST_CHANGED, Frozen
 
 log = logging.getLogger(__name__)
 
 RUN_RECORD = "run"
+FROZEN = "frozen"
 FAR = 2**62
 MESSAGES_KEPT = 50
 
@@ -159,8 +161,17 @@ class Desk:
         self.messages.append(f"in answer to {question.text!r}: {text[:10_000]}")
         return True
 
-    def set_state(self, state: str, detail: str = "") -> None:
-        """Show another state word; PAUSED and STOPPED outlive the process."""
+    def set_state(self, state: str, detail: str = "", *, resumed: bool = False) -> None:
+        """Show another state word; PAUSED and STOPPED outlive the process.
+
+        Args:
+            state: The word.
+            detail: Why.
+            resumed: A person lets a paused agent go on.
+        """
+        # SAFETY: what was under way when the pause came must not end it by telling how it goes.
+        if self.log.paused and state not in {"PAUSED", "STOPPED"} and not resumed:
+            return
         if state != self._state:
             self._state = state
             durable = state in {"PAUSED", "STOPPED"} or self.log.paused
@@ -203,6 +214,7 @@ class Desk:
         while True:
             try:
                 async for row in self.station.follow(0):
+                    self._freeze_if_alarmed(row.event)
                     if self.bench.apply(row.event):
                         await self.changed()
             except JournalReplaced as replaced:
@@ -219,6 +231,18 @@ class Desk:
             except JournalReplaced as replaced:
                 log.warning("supervisor: %s", replaced)
                 self.supervisor_seq = self._known_seq = 0
+
+    def _freeze_if_alarmed(self, event: AnyEvent) -> None:
+        """Stop work, once for each such batch, where somebody changed what decides about success.
+
+        Whoever it was, nothing that this agent would learn now is worth anything.
+        """
+        if not isinstance(event, BatchFinished) or event.void_reason != MANIFEST_CHANGED:
+            return
+        known = f"{FROZEN}/{event.batch_id}"
+        if known not in self.log.records:
+            self.record_backend(known, b"")
+            self.set_state("PAUSED", f"ALARM: batch {event.batch_id} ran in an edited environment")
 
     def _take(self, row: Row) -> None:
         event = row.event

@@ -99,11 +99,15 @@ class ProviderEntry(Entry, frozen=True):
         base_url: "" for the provider's own address.
         key_env: Variable of the environment with the key, "" for the provider's usual one.
         key_file: File with it, in the variable's place.
+        requests_per_minute: Of the whole fleet; 0 for no limit.
+        tokens_per_minute: Fresh input and output of the whole fleet; 0 for no limit.
     """
 
     base_url: str = ""
     key_env: str = ""
     key_file: str = ""
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
 
 
 class Fleet(Entry, frozen=True):

@@ -269,7 +269,11 @@ def _write_gateway(fleet: Fleet, home: Path) -> None:
         url, variable = PROVIDERS[name]
         entry = fleet.providers.get(name, ProviderEntry())
         told = {"base_url": entry.base_url or url, "key_file": entry.key_file}
-        providers[name] = told | {"key_env": entry.key_env or variable}
+        told |= {"key_env": entry.key_env or variable}
+        providers[name] = told | {
+            "requests_per_minute": entry.requests_per_minute,
+            "tokens_per_minute": entry.tokens_per_minute,
+        }
     agents = places.agents_of(fleet).values()
     share = fleet.budget.tokens // max(len(agents), 1) or UNBOUNDED_TOKENS
     slices: dict[str, Value] = {agent: {"budget_tokens": share} for agent in agents}

@@ -1,8 +1,11 @@
-"""What all tests share: nothing they start leaves a folder behind in the machine's own."""
+"""What all tests share: nothing is left behind in the machine's own folders, nobody else is called."""
 
+import ipaddress
 import shutil
+import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -18,3 +21,33 @@ def short_lived_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
         patch.setattr(tempfile, "tempdir", folder)
         yield
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _near(address: object) -> bool:
+    """Whether an address is on this machine; names but `localhost` could be anybody's."""
+    if not isinstance(address, tuple):
+        return True
+    try:
+        return ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback
+    except ValueError:
+        return address[0] in {"localhost", ""}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def this_machine_only() -> Iterator[None]:
+    """No test connects beyond this machine: not to a provider of models, not to anyone."""
+
+    def guarded(
+        connect: Callable[[socket.socket, Any], Any],
+    ) -> Callable[[socket.socket, Any], Any]:
+        def connected(self: socket.socket, address: Any) -> Any:
+            if self.family in {socket.AF_INET, socket.AF_INET6} and not _near(address):
+                raise PermissionError(f"a test may not connect beyond this machine: {address}")
+            return connect(self, address)
+
+        return connected
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, name, guarded(getattr(socket.socket, name)))
+        yield

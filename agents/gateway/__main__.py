@@ -12,11 +12,18 @@ from pathlib import Path
 import msgspec
 
 from agents.gateway.budget import Budget
+from agents.gateway.limiter import Pace
 from agents.gateway.settings import GatewaySettings, SettingsRefused, load_settings
 from robots.wire.clock import SystemClock
 from robots.wire.commands import AnyCommand, GetStatus
 from robots.wire.endpoints import EndpointError, socket_path
-from robots.wire.events import AnyEvent, DaemonStarted, RequestRefused, TokensMetered
+from robots.wire.events import (
+    AnyEvent,
+    DaemonStarted,
+    ProviderParked,
+    RequestRefused,
+    TokensMetered,
+)
 from robots.wire.journal import Journal
 from robots.wire.keys import KeyFileError
 from robots.wire.reception import Peer, Refused
@@ -43,10 +50,16 @@ class AgentTokens(Frozen):
 
 
 class GatewayStatus(Frozen):
-    """What the gateway answers to `GetStatus`."""
+    """What the gateway answers to `GetStatus`.
+
+    Attributes:
+        refused: Requests that were not forwarded, by rule.
+        paces: By provider, how fast it is being asked.
+    """
 
     agents: tuple[AgentTokens, ...]
     refused: dict[str, int]
+    paces: dict[str, Pace]
 
 
 class Ledger:
@@ -65,12 +78,14 @@ class Ledger:
                 self._apply(row.event)
                 after = row.seq
 
-    def record(self, event: TokensMetered | RequestRefused | DaemonStarted) -> None:
+    def record(
+        self, event: TokensMetered | RequestRefused | ProviderParked | DaemonStarted
+    ) -> None:
         """Journal an event; what was spent is on disk before the next request is admitted."""
-        self._journal.append(event, durable=not isinstance(event, RequestRefused))
+        self._journal.append(event, durable=not isinstance(event, RequestRefused | ProviderParked))
         self._apply(event)
 
-    def status(self) -> GatewayStatus:
+    def status(self, paces: dict[str, Pace]) -> GatewayStatus:
         """Tokens by agent, refusals by rule."""
         agents: list[AgentTokens] = []
         for name, agent in self._settings.agents.items():
@@ -85,7 +100,7 @@ class Ledger:
                     budget_tokens=agent.budget_tokens,
                 )
             )
-        return GatewayStatus(agents=tuple(agents), refused=dict(self.refused))
+        return GatewayStatus(agents=tuple(agents), refused=dict(self.refused), paces=paces)
 
     def _apply(self, event: AnyEvent) -> None:
         self.budget.apply(event)
@@ -103,14 +118,14 @@ async def serve(home: Path) -> None:
     clock = SystemClock()
     journal = SqliteJournal.open(home / "journals" / f"{NAME}.db", clock)
     ledger = Ledger(journal, settings)
+    gateway = Gateway(settings, ledger.budget, ledger.record)
 
     async def handle(command: AnyCommand, peer: Peer) -> msgspec.Struct | None:
         if isinstance(command, GetStatus):
-            return ledger.status()
+            return ledger.status(gateway.paces())
         raise Refused(f"unknown_command: {type(command).__name__} from {peer.name}")
 
     server = ZmqTransport(home, clock).server(NAME, journal, handle)
-    gateway = Gateway(settings, ledger.budget, ledger.record)
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     try:

@@ -7,6 +7,7 @@ passed on as it arrives and counted on the way, also when either side ends it ea
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ import msgspec
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, web
 
 from agents.gateway.budget import Budget
+from agents.gateway.exchanges import Exchange, Exchanges, name_of
+from agents.gateway.limiter import LONGEST_WAIT_S, Limiter, Pace
 from agents.gateway.metering import Meter, Provider, provider_of
 from agents.gateway.settings import GatewaySettings, read_key
-from robots.wire.events import RequestRefused, TokensMetered
+from robots.wire.events import ProviderParked, RequestRefused, TokensMetered
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +66,7 @@ _NOT_RETURNED = frozenset(
     ]
 )
 
-Record = Callable[[TokensMetered | RequestRefused], None]
+Record = Callable[[TokensMetered | RequestRefused | ProviderParked], None]
 
 
 class Gateway:
@@ -79,8 +82,13 @@ class Gateway:
         self._settings = settings
         self._budget = budget
         self._record = record
+        self._exchanges_kept = Exchanges(Path(settings.gateway.folder))
         self._session: ClientSession | None = None
         self._slots = asyncio.Semaphore(settings.concurrency)
+        self._limiters: dict[Provider, Limiter] = {
+            name: Limiter(each.requests_per_minute, each.tokens_per_minute, time.monotonic)
+            for name, each in settings.providers.items()
+        }
         self._runners: list[web.AppRunner] = []
         self._exchanges: set[asyncio.Future[web.StreamResponse]] = set()
 
@@ -103,8 +111,14 @@ class Gateway:
             # The sandbox's user reaches the socket by its bind alone: the folder is the host's.
             path.chmod(0o666)
 
+    def paces(self) -> dict[str, Pace]:
+        """How fast each provider is being asked."""
+        return {name: limiter.pace() for name, limiter in self._limiters.items()}
+
     async def close(self) -> None:
         """Stop listening; open requests are ended and counted."""
+        for limiter in self._limiters.values():
+            limiter.close()
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
@@ -127,6 +141,8 @@ class Gateway:
             return self._refuse(agent, f"not_allowed: {request.method} {request.path}", 404)
         if refusal := self._budget.refusal(agent):
             return self._refuse(agent, refusal, 403)
+        if self._settings.gateway.mode == "replay":
+            return self._replay(agent, provider, request.path, await request.read())
         key = read_key(self._settings.providers[provider])
         if not key:
             return self._refuse(agent, f"no_key: this host has no key for {provider}", 401)
@@ -151,6 +167,11 @@ class Gateway:
     async def _exchange(
         self, agent: str, provider: Provider, key: str, request: web.Request, body: bytes
     ) -> web.StreamResponse:
+        limiter = self._limiters[provider]
+        if (due_s := limiter.due_s()) > LONGEST_WAIT_S:
+            reason = f"rate: {provider} is not asked for another {due_s:.0f} s"
+            return self._refuse(agent, reason, 429, {"Retry-After": f"{due_s:.0f}"})
+        await limiter.turn(agent)
         async with self._slots:
             # Others may have spent while this one waited for its slot.
             if refusal := self._budget.refusal(agent):
@@ -183,11 +204,34 @@ class Gateway:
             self._meter(agent, provider, 0, Meter(provider, stream=True), aborted=True)
             raise
         async with upstream:
-            return await self._pass_on(agent, provider, request, upstream)
+            kept: list[bytes] = []
+            response = await self._pass_on(agent, provider, request, upstream, kept)
+            if kept and upstream.status < 400:
+                told = b"".join(kept)
+                self._exchanges_kept.keep(
+                    request.path, body, upstream.status, upstream.content_type, told, key
+                )
+            return response
 
     async def _pass_on(
-        self, agent: str, provider: Provider, request: web.Request, upstream: ClientResponse
+        self,
+        agent: str,
+        provider: Provider,
+        request: web.Request,
+        upstream: ClientResponse,
+        kept: list[bytes],
     ) -> web.StreamResponse:
+        """Pass an answer on as it comes; where exchanges are recorded, a whole one is `kept` too."""
+        chunks: list[bytes] = []
+        park_s = self._limiters[provider].answered(
+            upstream.status, upstream.headers.get("retry-after", "")
+        )
+        if park_s:
+            self._record(
+                ProviderParked(
+                    provider=provider, seconds=park_s, status=upstream.status, agent=agent
+                )
+            )
         stream = upstream.content_type == "text/event-stream"
         meter = Meter(provider, stream=stream)
         response = web.StreamResponse(status=upstream.status)
@@ -199,9 +243,12 @@ class Gateway:
             await response.prepare(request)
             async for chunk in upstream.content.iter_any():
                 meter.feed(chunk)
+                if self._settings.gateway.mode == "record":
+                    chunks.append(chunk)
                 await response.write(chunk)
             whole = not stream or meter.complete
             await response.write_eof()
+            kept += chunks if whole else ()
         except (ClientError, ConnectionError, TimeoutError) as error:
             log.info("%s: a response of %s was cut: %s", agent, provider, type(error).__name__)
             whole = await _drain(upstream, meter, stream=stream)
@@ -210,10 +257,26 @@ class Gateway:
             self._meter(agent, provider, upstream.status, meter, aborted=not whole)
         return response
 
+    def _replay(self, agent: str, provider: Provider, path: str, body: bytes) -> web.Response:
+        """Answer from the folder; what was never recorded is refused, and nobody is asked."""
+        found: Exchange | None = self._exchanges_kept.find(path, body)
+        if found is None:
+            reason = (
+                f"not_recorded: {path} {name_of(path, body)[:12]} is not in "
+                f'{self._exchanges_kept.folder}; record it with gateway.mode = "record"'
+            )
+            return self._refuse(agent, reason, 404)
+        stream = found.content_type == "text/event-stream"
+        meter, answer = Meter(provider, stream=stream), found.answer.encode()
+        meter.feed(answer)
+        self._meter(agent, provider, found.status, meter, aborted=False)
+        return web.Response(status=found.status, body=answer, content_type=found.content_type)
+
     def _meter(
         self, agent: str, provider: Provider, status: int, meter: Meter, *, aborted: bool
     ) -> None:
         usage = meter.finish()
+        self._limiters[provider].spent(usage.uncached)
         self._record(
             TokensMetered(
                 agent=agent,
@@ -228,12 +291,16 @@ class Gateway:
             )
         )
 
-    def _refuse(self, agent: str, reason: str, status: int) -> web.Response:
+    def _refuse(
+        self, agent: str, reason: str, status: int, headers: Mapping[str, str] | None = None
+    ) -> web.Response:
         self._record(RequestRefused(agent=agent, reason=reason))
         error = {"type": "enpire_gateway", "message": reason}
         # Both interfaces read `error.message`; neither retries these statuses but 502.
         body = msgspec.json.encode({"type": "error", "error": error})
-        return web.Response(status=status, body=body, content_type="application/json")
+        return web.Response(
+            status=status, body=body, content_type="application/json", headers=headers
+        )
 
 
 async def _drain(upstream: ClientResponse, meter: Meter, *, stream: bool) -> bool:

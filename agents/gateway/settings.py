@@ -5,15 +5,22 @@ Read from `<home>/gateway/gateway.toml`:
     [providers.anthropic]
     base_url = "https://api.anthropic.com"
     key_env = "ANTHROPIC_API_KEY"     # or key_file = "/etc/enpire/anthropic.key"
+    requests_per_minute = 50          # of the whole fleet; 0, the default, for no limit
+    tokens_per_minute = 80000         # fresh input and output
 
     [agents.a1]
     budget_tokens = 2000000           # fresh input and output; 0 refuses every request
+
+    [gateway]
+    mode = "record"                   # or "replay", without any provider; "forward" by default
+    folder = "/var/lib/enpire/exchanges"
 """
 
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -27,17 +34,31 @@ class SettingsRefused(ValueError):
 
 
 class ProviderSettings(Frozen):
-    """Where a provider's interface is, and where its key lies on this host."""
+    """Where a provider's interface is, where its key lies, how fast the fleet may ask it.
+
+    Attributes:
+        requests_per_minute: Of all agents together; 0 for no limit.
+        tokens_per_minute: Fresh input and output of all agents together; 0 for no limit.
+    """
 
     base_url: str
     key_env: str = ""
     key_file: str = ""
+    requests_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 0
+    tokens_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class AgentSettings(Frozen):
     """An agent's slice of the run's token budget (fresh input and output)."""
 
     budget_tokens: int
+
+
+class ModeSettings(Frozen):
+    """Whether exchanges are forwarded, forwarded and recorded, or played back from `folder`."""
+
+    mode: Literal["forward", "record", "replay"] = "forward"
+    folder: str = ""
 
 
 class GatewaySettings(Frozen):
@@ -52,6 +73,7 @@ class GatewaySettings(Frozen):
     )
     agents: dict[str, AgentSettings] = msgspec.field(default_factory=dict[str, AgentSettings])
     concurrency: int = 16
+    gateway: ModeSettings = ModeSettings()
 
 
 def load_settings(path: Path) -> GatewaySettings:
@@ -68,6 +90,11 @@ def load_settings(path: Path) -> GatewaySettings:
         raise SettingsRefused(
             f"{path}: {error}. Correct it and start the gateway again."
         ) from error
+    if settings.gateway.mode != "forward" and not settings.gateway.folder:
+        raise SettingsRefused(
+            f"{path}: gateway.mode is {settings.gateway.mode!r} without gateway.folder; "
+            "name the folder of the exchanges."
+        )
     for name, provider in settings.providers.items():
         parts = urlsplit(provider.base_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:

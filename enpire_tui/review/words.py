@@ -66,6 +66,7 @@ _DaemonEvent = (
     | ev.RequestRefused
     | ev.AgentAsked
     | ev.AgentAnswered
+    | ev.ProviderParked
 )
 _IdeaEvent = (
     ev.IdeaOpened
@@ -168,6 +169,9 @@ def _daemon(event: _DaemonEvent) -> Said:
             return Said("agent", f"asks: {text}" + (f" [{' | '.join(choices)}]" if choices else ""))
         case ev.AgentAnswered(text=text, by=by):
             return Said("person", f"{by} answers: {text}")
+        case ev.ProviderParked():
+            text = f"{event.provider} is left alone for {event.seconds:g} s: status {event.status}"
+            return Said("note", text, error=True, agent=event.agent)
 
 
 def _tokens(event: ev.TokensMetered) -> Said:

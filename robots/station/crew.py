@@ -21,7 +21,7 @@ from robots.station.glimpses import Glimpses
 from robots.station.ledger import Ledger, sha256_of
 from robots.station.recording import Recorder, RecordingInfo, Trace
 from robots.station.reports import ledger_record
-from robots.station.rollout import MANIFEST_CHANGED, BatchPlan, Rig
+from robots.station.rollout import BatchPlan, Rig
 from robots.station.trying import Desk, Errand, Trier
 from robots.wire.clock import Clock
 from robots.wire.events import (
@@ -33,7 +33,7 @@ from robots.wire.events import (
     PolicyBlocked,
     SafetyActed,
 )
-from robots.wire.records import Episode
+from robots.wire.records import MANIFEST_CHANGED, Episode
 
 log = logging.getLogger(__name__)
 

@@ -22,10 +22,14 @@ from robots.station.lockstep import Lockstep, Report
 from robots.station.motion import Motion
 from robots.station.recording import SPARSE_EVERY, Trace
 from robots.station.tasks import Task, TaskSpec
-from robots.wire.records import Counts, Episode, Outcome, Purpose, RecipeArchive
-
-MANIFEST_CHANGED = "manifest_changed"
-"""Void reason of a batch during or before which the task's frozen folder was edited."""
+from robots.wire.records import (
+    MANIFEST_CHANGED,
+    Counts,
+    Episode,
+    Outcome,
+    Purpose,
+    RecipeArchive,
+)
 
 VOID_SHARE = 0.05
 """A batch with a larger share of void episodes is void; a single one is forgiven."""

@@ -297,6 +297,20 @@ class RequestRefused(Event):
     reason: str
 
 
+class ProviderParked(Event):
+    """A provider asked to be left alone: nobody's request goes there for `seconds`.
+
+    Attributes:
+        agent: Whose request it refused.
+        status: Of its response.
+    """
+
+    provider: str
+    seconds: float
+    status: int
+    agent: str
+
+
 AnyEvent = (
     DaemonStarted
     | Noted
@@ -334,6 +348,7 @@ AnyEvent = (
     | BackendRecorded
     | TokensMetered
     | RequestRefused
+    | ProviderParked
     | RunStarted
     | StationSeen
     | IdeaProposed

@@ -104,6 +104,10 @@ class Counts(Frozen):
     void: int = 0
 
 
+MANIFEST_CHANGED = "manifest_changed"
+"""Void reason of a batch during or before which the task's frozen folder was edited."""
+
+
 class LedgerRecord(Frozen):
     """One signed record a batch: the only source of scores.
 

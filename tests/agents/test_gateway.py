@@ -107,6 +107,7 @@ class Setup:
         return [event for event in self.events if isinstance(event, TokensMetered)]
 
     budget: Budget
+    gateway: Gateway
 
 
 @pytest.fixture
@@ -132,6 +133,7 @@ async def setup(tmp_path: Path) -> AsyncIterator[Setup]:
         made.budget,
         made.record,
     )
+    made.gateway = gateway
     await gateway.serve({"a1": made.socket})
     try:
         yield made

@@ -1,7 +1,7 @@
 """Commands that run away, as a model gives them to its agent: real daemon, tools and sandboxes."""
 
+import asyncio
 import os
-import time
 import uuid
 from pathlib import Path
 
@@ -22,8 +22,7 @@ RUNAWAYS = {
         ("exit code 137", "memory cap"),
     ),
     "forks": (
-        "python3 -c 'import os, time\nfor _ in range(200):\n    if not os.fork(): time.sleep(1e4)'"
-        f" {MARK}",
+        f"python3 -c 'import os, time\nwhile True:\n    os.fork() or time.sleep(1e4)' {MARK}",
         ("Resource temporarily unavailable", "cap on processes"),
     ),
     "processor": (
@@ -76,10 +75,9 @@ async def test_a_runaway_command_is_ended_and_on_record(fleet, host, monkeypatch
     assert said.startswith("result: ")
     assert any(each in said for each in words), said
     assert len(said) < 2_000
-    deadline_s = time.monotonic() + 5.0
-    while alive(MARK) and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    assert not alive(MARK)
+    async with asyncio.timeout(20):
+        while alive(MARK):  # noqa: ASYNC110 - processes of a sandbox tell nobody of their end.
+            await asyncio.sleep(0.05)
 
 
 async def test_a_command_cannot_raise_its_own_limits(fleet, host) -> None:

@@ -7,11 +7,10 @@ import pytest
 
 from robots.station.authority import Authority
 from robots.station.config import ConfigError, StationConfig, parse_config
-from robots.station.rollout import MANIFEST_CHANGED
 from robots.station.service import make_rig
 from robots.station.tasks import read_task
 from robots.wire import codec
-from robots.wire.records import EnvironmentManifest
+from robots.wire.records import MANIFEST_CHANGED, EnvironmentManifest
 from robots.wire.signing import SigningKey
 from tests.robots.station.conftest import Watched, plan
 from tests.robots.station.scripted import REACH
