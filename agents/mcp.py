@@ -140,8 +140,8 @@ class ToolServer:
         try:
             async with stdio_server(*lines) as streams:
                 await server.run(*streams, server.create_initialization_options())
-        except (ConnectionError, ValueError) as error:
-            log.info("%s: a connection for tools ended: %s", self._desk.name, error)
+        except* (ConnectionError, ValueError) as error:
+            log.info("%s: a connection for tools ended: %s", self._desk.name, error.exceptions)
         finally:
             writer.close()
 

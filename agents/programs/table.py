@@ -115,7 +115,7 @@ PROGRAMS = {
             '-capproval_policy="never"',
             '-cmodel="{model}"',
         ),
-        environment={"OPENAI_API_KEY": PLACEHOLDER_KEY, "CODEX_HOME": f"{INSIDE_HOME}/.codex"},
+        environment={"OPENAI_API_KEY": PLACEHOLDER_KEY, "CODEX_HOME": INSIDE_HOME},
     ),
     "kimi": Program(
         label="Kimi",
