@@ -153,7 +153,9 @@ class ToolServer:
             return await self._halt(CLOSED)
         arguments = msgspec.json.encode(given.arguments or {})
         if given.name in _ONCE and all(each.call_id != key for each in self._open.calls):
-            self._keep((*self._open.calls, OpenCall(key, given.name, arguments)))
+            self._keep(
+                (*self._open.calls, OpenCall(call_id=key, name=given.name, arguments=arguments))
+            )
         shown = t.cut_text(arguments.decode(), 400)[0]
         desk.say("tool", f"{given.name} {shown}", surface.work.idea_id)
         try:
@@ -177,7 +179,7 @@ class ToolServer:
         return heard
 
     def _keep(self, calls: tuple[OpenCall, ...]) -> None:
-        self._open = OpenCalls(calls)
+        self._open = OpenCalls(calls=calls)
         self._desk.record_backend(self._key, codec.encode(self._open))
 
 

@@ -8,7 +8,7 @@ nothing that a program says of its own usage is believed.
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -285,7 +285,7 @@ def permitted(kind: str, options: list[schema.PermissionOption]) -> schema.Permi
 
 
 @asynccontextmanager
-async def connected(listener: Listener, process: Started) -> AsyncIterator[ClientSideConnection]:
+async def connected(listener: Listener, process: Started) -> AsyncGenerator[ClientSideConnection]:
     """A connection to a running program."""
     client: Any = listener
     connection = acp.connect_to_agent(client, process.writer, process.reader)

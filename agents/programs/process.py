@@ -8,7 +8,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -86,7 +86,7 @@ class Started(NamedTuple):
 @asynccontextmanager
 async def started(
     program: Program, folders: Folders, *, sandboxed: bool = True
-) -> AsyncIterator[Started]:
+) -> AsyncGenerator[Started]:
     """Run a program; ended with everything it started when the context ends.
 
     Raises:

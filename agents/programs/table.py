@@ -113,6 +113,8 @@ PROGRAMS = {
             '-cmodel_providers.gateway.wire_api="responses"',
             '-csandbox_mode="danger-full-access"',
             '-capproval_policy="never"',
+            '-cweb_search="disabled"',
+            "-cfeatures.multi_agent=false",
             '-cmodel="{model}"',
         ),
         environment={"OPENAI_API_KEY": PLACEHOLDER_KEY, "CODEX_HOME": INSIDE_HOME},
