@@ -27,6 +27,7 @@ class AgentSettings(Frozen):
     Attributes:
         station: The agent's own station.
         backend: Name in the entry point group `enpire.backends`.
+        program: For the backend "acp", which command-line agent: claude-code, codex...
         model: For a backend of language models, "" for its default.
         seed: Of the backend's own generator.
         supervisor: Name of the fleet's supervisor, whose endpoint and key lie in the home.
@@ -38,6 +39,7 @@ class AgentSettings(Frozen):
 
     station: str
     backend: str = "search"
+    program: str = ""
     model: str = ""
     seed: int = 0
     supervisor: str = "supervisor"

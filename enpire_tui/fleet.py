@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from agents.programs.table import PROGRAMS
 from enpire_tui.fleet_entries import (
     SIMULATED_DRIVERS,
     UNITS_S,
@@ -51,7 +52,7 @@ Refuse = Callable[[str, str], "FleetError"]
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 RESERVED = frozenset({"supervisor", "gateway", "operator", "viewer", "keeper", "link"})
 # Any other is the name of an installed entry point.
-BUILT_IN = ("search", "anthropic", "openai")
+BUILT_IN = ("search", "anthropic", "openai", "acp")
 PROVIDERS = ("anthropic", "openai")
 CLOCKS = ("lockstep", "realtime")
 BOX_KINDS = ("local", "ssh", "slurm", "ray")
@@ -139,6 +140,10 @@ def check(fleet: Fleet, source: str) -> Fleet:
         seen.update((station.name, agent_name(station.name)))
     if fleet.agent.backend not in backends():
         raise refuse("agent.backend", _one_of(fleet.agent.backend, backends()))
+    if "acp" in {fleet.backend_of(each) for each in fleet.station} and (
+        fleet.agent.program not in PROGRAMS
+    ):
+        raise refuse("agent.program", _one_of(fleet.agent.program, tuple(sorted(PROGRAMS))))
     for name, host in fleet.hosts.items():
         _check_host(name, host, refuse)
     for name, box in fleet.boxes.items():

@@ -86,10 +86,12 @@ class AgentEntry(Entry, frozen=True):
 
     Attributes:
         model: Of a language model, "" for the backend's default.
+        program: Of the backend "acp": which command-line agent.
     """
 
     backend: str = "search"
     model: str = ""
+    program: str = ""
 
 
 class ProviderEntry(Entry, frozen=True):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agents.git.repository import Repository
+from agents.programs.table import program_named
 from enpire_tui import home as places
 from enpire_tui.fleet import Fleet, FleetError, ProviderEntry, StationEntry, write_fleet
 from enpire_tui.run_spec import FILE, RunSpec, read_spec, write_spec
@@ -247,6 +248,7 @@ def _write_agent(fleet: Fleet, home: Path, station: str, agent: str) -> None:
         "seed": fleet.seed * 1000 + position + 1,
         "sandboxed": not fleet.station[position].unsandboxed,
         "model": fleet.agent.model,
+        "program": fleet.agent.program,
     }
     _write(home / "agents" / agent / "agent.toml", table)
 
@@ -261,7 +263,10 @@ UNBOUNDED_TOKENS = 1_000_000_000
 def _write_gateway(fleet: Fleet, home: Path) -> None:
     """Providers, and for each agent its slice of the run's tokens; a file made by hand stays."""
     path = home / "gateway" / "gateway.toml"
-    used = {fleet.backend_of(each) for each in fleet.station} & {*PROVIDERS}
+    backends = {fleet.backend_of(each) for each in fleet.station}
+    if "acp" in backends:
+        backends.add(program_named(fleet.agent.program).provider)
+    used = backends & {*PROVIDERS}
     if not used and not fleet.providers:
         return
     providers: dict[str, Value] = {}

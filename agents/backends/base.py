@@ -46,7 +46,7 @@ class Backend(Protocol):
         ...
 
 
-BUILT_IN = ("search", "anthropic", "openai")
+BUILT_IN = ("search", "anthropic", "openai", "acp")
 
 
 def load_backend(settings: AgentSettings, agent: str, home: Path) -> Backend:
@@ -73,7 +73,10 @@ def load_backend(settings: AgentSettings, agent: str, home: Path) -> Backend:
         known = ", ".join(sorted({*found, *BUILT_IN}))
         raise BackendMissing(f"there is no backend {name!r}; installed are {known}")
     try:
-        return _of_a_model(name, settings.model, socket_path(home, agent, "api"))
+        gateway = socket_path(home, agent, "api")
+        if name == "acp":
+            return _of_a_program(settings, agent, gateway)
+        return _of_a_model(name, settings.model, gateway)
     except ImportError as error:
         raise BackendMissing(
             f"backend {name!r} needs {error.name}: pip install 'enpire-tui[llm]'"
@@ -90,3 +93,15 @@ def _of_a_model(name: str, model: str, socket: Path) -> Backend:
     from agents.backends.openai import OpenAIProvider
 
     return ModelBackend(OpenAIProvider(model, socket))
+
+
+def _of_a_program(settings: AgentSettings, agent: str, socket: Path) -> Backend:
+    from agents.backends.acp import AcpBackend
+    from agents.programs.table import ProgramMissing, program_named
+
+    try:
+        program = program_named(settings.program).named(settings.model)
+        program.found()
+    except ProgramMissing as missing:
+        raise BackendMissing(str(missing)) from None
+    return AcpBackend(agent, program, socket, sandboxed=settings.sandboxed)

@@ -38,6 +38,11 @@ class Fault(NamedTuple):
 Script = Callable[[int, dict[str, Any]], Turn]
 
 
+def _namespace(name: str) -> dict[str, str]:
+    """A tool that a request offers in a namespace is called with it: NAMESPACE/NAME."""
+    return {"namespace": name.partition("/")[0]} if "/" in name else {}
+
+
 class Provider:
     """Serves both interfaces from one script.
 
@@ -144,9 +149,9 @@ class Provider:
             })  # fmt: skip
         for number, (name, arguments) in enumerate(turn.calls):
             output.append({
-                "type": "function_call", "id": f"fc_{self.turns}_{number}", "name": name,
+                "type": "function_call", "id": f"fc_{self.turns}_{number}", "name": name.split("/")[-1],
                 "call_id": f"call_{self.turns}_{number}", "arguments": json.dumps(arguments),
-                "status": "completed",
+                "status": "completed", **_namespace(name),
             })  # fmt: skip
         usage = {
             "input_tokens": fresh + cached,

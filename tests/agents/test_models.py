@@ -365,7 +365,7 @@ async def test_wrong_calls_are_answered_with_what_is_wrong(fleet, host, kind) ->
 
 
 def test_an_unknown_backend_is_refused_by_name(tmp_path) -> None:
-    with pytest.raises(BackendMissing, match="installed are anthropic, openai, search"):
+    with pytest.raises(BackendMissing, match="installed are acp, anthropic, openai, search"):
         load_backend(Told(station="s1", backend="parrot"), "a1", tmp_path)
 
 

@@ -127,5 +127,23 @@ def test_a_fleet_of_language_models_gets_a_gateway_with_a_slice_each(tmp_path):
     assert 'model = "some-model"' in told
 
 
+def test_a_fleet_of_command_line_agents_reaches_the_provider_of_their_program(tmp_path):
+    from agents.gateway.settings import load_settings
+    from agents.settings import load_settings as agent_settings
+    from enpire_tui.provision import provision
+
+    path = tmp_path / "lab.toml"
+    text = '[[station]]\nname = "s1"\n[agent]\nbackend = "acp"\nprogram = "{}"\n'
+    path.write_text(text.format("codex"))
+    provision(read_fleet(path), tmp_path / "home")
+    found = load_settings(tmp_path / "home" / "gateway" / "gateway.toml")
+
+    assert list(found.providers) == ["openai"]
+    assert agent_settings(tmp_path / "home", "a1").program == "codex"
+    path.write_text(text.format("cat"))
+    with pytest.raises(FleetError, match=r"agent\.program: 'cat' is unknown.*claude-code, codex"):
+        read_fleet(path)
+
+
 def test_an_unknown_provider_is_refused(tmp_path):
     assert "providers.parrot" in refused(tmp_path, "[providers.parrot]\n" + STATION)
