@@ -1,7 +1,8 @@
 """The loop of a language model at work: ask, journal, run tools, answer; a fresh session an idea.
 
 The same for every provider. Words of people come in between two turns of the model; a pause takes
-effect at its next call, which stays open and is made when the agent goes on.
+effect at its next call, which stays open and is made when the agent goes on. An interrupt drops the
+answer that is under way: an answer is acted on whole or not at all.
 """
 
 import logging
@@ -98,7 +99,8 @@ class ModelBackend:
         while True:
             desk.set_state("THINKING")
             try:
-                return await self._provider.ask(BRIEF.read_text(), session.messages)
+                asking = self._provider.ask(BRIEF.read_text(), session.messages)
+                return await desk.unless_interrupted(asking)
             except ProviderFailed as failed:
                 desk.say("system", f"{self.name}: {failed}")
                 if failed.kind == "budget":

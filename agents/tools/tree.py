@@ -74,6 +74,13 @@ class Tree:
         await self.have(commit)
         return await on_thread(self._gate.diff, base, commit)
 
+    async def try_merge(self, base: str, idea_id: str) -> str:
+        """Files in which an idea's commit and another conflict, "" if they merge."""
+        commit = self.commit_of(idea_id)
+        await self.have(base)
+        await self.have(commit)
+        return await on_thread(self._gate.conflicts, base, commit)
+
     async def shared(self, path: str, known: Collection[str]) -> dict[str, bytes]:
         """A file that ideas of the run carry, newest state of the origin, by commit."""
         await on_thread(self._gate.refresh)
