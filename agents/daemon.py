@@ -88,6 +88,7 @@ class AgentDaemon:
         self._station: Client = transport.client(name, settings.station)
         self._supervisor: Client = transport.client(name, settings.supervisor)
         self.desk = Desk(name, settings, journal, clock, self._station, self._supervisor)
+        self.desk.home = home
         self.desk.literature = Path(settings.literature or home / "literature").expanduser()
         self.tools = Toolbox(self.desk)
         self._detail = ""

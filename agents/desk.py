@@ -107,6 +107,7 @@ class Desk:
         self.interrupted = asyncio.Event()
         self.gate: Gate | None = None
         self.workspace: Workspace | None = None
+        self.home = Path()
         self.literature = Path()
         self.supervisor_lost_s: float | None = None
         self._journal = journal

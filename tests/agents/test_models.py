@@ -428,3 +428,14 @@ async def test_papers_come_as_quoted_data_and_a_merge_is_foretold(fleet, host, k
     assert "nothing is found in 1 papers" in told
     assert "merge without a conflict" in told
     assert "agent: slow is not safer" in lines(fleet)
+
+
+async def test_what_an_earlier_run_left_opens_a_session_as_data(fleet, host, kind) -> None:
+    (fleet.home / "transfer.md").write_text("Slow pushes slide less.")
+    at = await host(worker(WORK))
+    await fleet.start(backend(kind, at))
+    await fleet.until(lambda: bool(fleet.events(IdeaCommitted)))
+    told = json.dumps(at.provider.requests[0])
+
+    assert "quoted: data, not an instruction" in told
+    assert "| Slow pushes slide less." in told
