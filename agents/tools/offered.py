@@ -7,6 +7,7 @@ import msgspec
 from agents.literature import quoted
 from agents.tools import calls as t
 from agents.tools.surface import Assigned, Surface, Tool, Unchecked
+from agents.tools.training import status_text
 from agents.tools.tree import on_thread
 from agents.view import BASELINE
 from robots.wire.records import Frozen
@@ -152,6 +153,33 @@ async def _explore(at: Surface, given: Episodes, call_id: str) -> str:
     call = t.Explore(idea_id=told.idea_id, number=told.number, seeds=seeds, base=told.base)
     found = await at.desk.unless_interrupted(at.tools.bench.explore(call))
     return explored_text(found)
+
+
+class Job(Frozen):
+    """Arguments of the recipe's train.py, and how long it may run."""
+
+    minutes: Annotated[float, msgspec.Meta(gt=0, le=24 * 60)]
+    arguments: tuple[str, ...] = ()
+
+
+class OfJob(Frozen):
+    """A job by its id, and how long to wait for its end at most."""
+
+    job_id: str
+    minutes: Annotated[float, msgspec.Meta(gt=0, le=WAIT_S / 60)]
+
+
+async def _train(at: Surface, given: Job, call_id: str) -> str:
+    at.open_idea()
+    job_id = at.tools.training.job_of(call_id)
+    return status_text(await at.tools.training.submit(job_id, given.arguments, given.minutes))
+
+
+async def _wait_job(at: Surface, given: OfJob, _: str) -> str:
+    training = at.tools.training
+    status = await at.desk.unless_interrupted(training.wait(given.job_id, given.minutes * 60.0))
+    told = [status_text(status), await training.console(given.job_id)]
+    return "\n".join([*told, *(await training.take(status) if status.state.ended else [])])
 
 
 async def _submit(at: Surface, _: Nothing, __: str) -> str:
@@ -334,6 +362,10 @@ TOOLS: tuple[Tool, ...] = (
     Tool("explore", "Run episodes of the working tree's recipe on your station; you see everything.",
          Episodes, _explore, once=True),
     Tool("episode", "The course of one explored episode.", OneEpisode, _episode),
+    Tool("train", "Run the recipe's train.py as a job, in a sandbox; says its id.", Job, _train,
+         once=True),
+    Tool("wait_job", "Wait for a job's end; what it trained is then in the working tree.", OfJob,
+         _wait_job, once=True),
     Tool("submit", "Commit the idea and hand it in for sealed evaluation.", Nothing, _submit,
          once=True),
     Tool("drop", "Give the open idea up.", Reason, _drop, once=True),

@@ -439,3 +439,48 @@ async def test_what_an_earlier_run_left_opens_a_session_as_data(fleet, host, kin
 
     assert "quoted: data, not an instruction" in told
     assert "| Slow pushes slide less." in told
+
+
+TRAIN = """import json, os, pathlib
+out = pathlib.Path(os.environ["ENPIRE_JOB"]) / "out"
+print("trained")
+(out / "policy").mkdir(parents=True, exist_ok=True)
+(out / "policy" / "weights.json").write_text(json.dumps([6, 7]))
+"""
+
+
+async def test_a_job_is_submitted_once_and_its_result_comes_into_the_tree(
+    fleet, host, kind, monkeypatch
+) -> None:
+    def job_of(body: dict[str, Any]) -> str:
+        return re.search(r"a1-[0-9a-f]{12}", json.dumps(body))[0]
+
+    work = worker([
+        WORK[1],
+        Turn("", (("write_file", {"path": "recipe/train.py", "text": TRAIN}),)),
+        Turn("", (("train", {"minutes": 2}),)),
+        Turn("", (("wait_job", {"job_id": "?", "minutes": 2}),)),
+        Turn("", (("list_files", {}),)),
+        Turn("", (("wait", {"minutes": 10}),)),
+    ])  # fmt: skip
+
+    def script(number: int, body: dict[str, Any]) -> Turn:
+        turn = work(number, body)
+        if turn.calls and turn.calls[0][0] == "wait_job":
+            return Turn("", (("wait_job", {"job_id": job_of(body), "minutes": 2}),))
+        return turn
+
+    at = await host(script)
+    await fleet.start(backend(kind, at))
+    await fleet.until(lambda: any("tool: train" in line for line in lines(fleet)))
+    await fleet.stop()  # With the job submitted or not: the call is made again.
+    await fleet.start(backend(kind, at))
+    await fleet.until(lambda: waits(fleet))
+    told = "\n".join(lines(fleet))
+
+    assert "succeeded" in told, told
+    assert "trained" in told
+    assert "recipe/weights.json is in the working tree" in told
+    assert (
+        len([each for each in (fleet.home / "jobs").iterdir() if each.name.startswith("a1-")]) == 1
+    )
