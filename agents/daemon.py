@@ -31,6 +31,7 @@ from robots.wire.commands import (
     AnswerAgent,
     AnyCommand,
     GetStatus,
+    InterruptAgent,
     MessageAgent,
     PauseAgent,
     ResumeAgent,
@@ -88,8 +89,11 @@ class AgentDaemon:
         self._station: Client = transport.client(name, settings.station)
         self._supervisor: Client = transport.client(name, settings.supervisor)
         self.desk = Desk(name, settings, journal, clock, self._station, self._supervisor)
+        self.desk.home = home
+        self.desk.literature = Path(settings.literature or home / "literature").expanduser()
         self.tools = Toolbox(self.desk)
         self._detail = ""
+        self._resumed = 0
 
     async def run(self) -> None:
         """Work until `StopAgent`.
@@ -136,7 +140,12 @@ class AgentDaemon:
                 return self.status()
             case PauseAgent():
                 desk.set_state("PAUSED", f"{peer.name}: {clean(command.reason, 200)}")
+            case InterruptAgent():
+                desk.set_state("PAUSED", f"{peer.name} broke it off: {clean(command.reason, 200)}")
+                desk.interrupted.set()
             case ResumeAgent():
+                desk.interrupted.clear()
+                self._resumed += 1
                 if desk.log.paused:
                     desk.set_state("THINKING", f"resumed by {peer.name}", resumed=True)
             case MessageAgent():
@@ -221,8 +230,10 @@ class AgentDaemon:
                 continue
             desk.set_state("THINKING")
             desk.log.turn += 1
+            resumed = self._resumed
             await self._turn()
-            if desk.run.running and not desk.log.paused:
+            # A turn that a pause ended may end after the pause has.
+            if desk.run.running and not desk.log.paused and resumed == self._resumed:
                 # A turn that ends in a run with nothing to do: budgets are used up.
                 desk.set_state("WAITING")
                 await desk.wait_until(lambda: not desk.run.running or desk.log.paused, IDLE_S)

@@ -7,8 +7,9 @@ waits for it. Nothing in it depends on which backend thinks.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -47,6 +48,7 @@ RUN_RECORD = "run"
 FROZEN = "frozen"
 FAR = 2**62
 MESSAGES_KEPT = 50
+T = TypeVar("T")
 
 
 class KnownRun(Frozen):
@@ -106,8 +108,11 @@ class Desk:
         self.bench = StationView(name)
         self.messages: deque[str] = deque(maxlen=MESSAGES_KEPT)
         self.stop = asyncio.Event()
+        self.interrupted = asyncio.Event()
         self.gate: Gate | None = None
         self.workspace: Workspace | None = None
+        self.home = Path()
+        self.literature = Path()
         self.supervisor_lost_s: float | None = None
         self._journal = journal
         self._changed = asyncio.Condition()
@@ -208,6 +213,24 @@ class Desk:
         except TimeoutError:
             return False
         return test()
+
+    async def unless_interrupted(self, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for something that may be broken off: nothing of it is had then.
+
+        Raises:
+            ToolRefused: PAUSED: a person broke it off.
+        """
+        working = asyncio.ensure_future(work)
+        broken = asyncio.ensure_future(self.interrupted.wait())
+        try:
+            await asyncio.wait({working, broken}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise ToolRefused(PAUSED)
+            return working.result()
+        finally:
+            working.cancel()
+            broken.cancel()
+            await asyncio.gather(working, broken, return_exceptions=True)
 
     async def follow_station(self) -> None:
         """Take in the station's journal, for ever."""

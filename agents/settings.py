@@ -7,6 +7,7 @@ origin = ""                 # default: <home>/runs/<run>/origin.git
 max_ideas = 0               # 0: no limit
 robot_minutes = 0.0
 sandboxed = true
+literature = ""             # a folder of texts; default: <home>/literature
 """
 
 import tomllib
@@ -34,6 +35,7 @@ class AgentSettings(Frozen):
         origin: Path or SSH address of the run's repository; "" for its place in the home.
         max_ideas: Most ideas of a run, 0 for no limit.
         robot_minutes: Most minutes of its own station for exploration, 0 for no limit.
+        literature: Folder of papers as text, "" for its place in the home.
         sandboxed: False only where the operator has said `--unsandboxed`.
     """
 
@@ -47,6 +49,7 @@ class AgentSettings(Frozen):
     max_ideas: int = 0
     robot_minutes: float = 0.0
     sandboxed: bool = True
+    literature: str = ""
 
 
 def load_settings(home: Path, name: str) -> AgentSettings:

@@ -101,6 +101,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--export", type=Path, metavar="FILE", help="write them as .md, .jsonl or .html"
     )
 
+    transfer = _add(commands.add_parser, "transfer", "what a run leaves to the next, on a page")
+    transfer.add_argument("run", nargs="?", default="", metavar="RUN", help="id of a run (newest)")
+    transfer.add_argument(
+        "-o", "--output", type=Path, metavar="FILE",
+        help="where to; HOME/transfer.md gives it to the agents of that home's runs",
+    )  # fmt: skip
+
     permit = _add(commands.add_parser, "permit", "sign a policy file for a fleet of real drivers")
     _add_fleet_options(permit, default=argparse.SUPPRESS)
     permit.add_argument("--key", type=Path, required=True, metavar="FILE", help="your signing key")

@@ -347,6 +347,36 @@ def review(arguments: argparse.Namespace) -> int:
 
 
 @_told
+def transfer(arguments: argparse.Namespace) -> int:
+    """Tells what a run leaves to the next."""
+    from agents.transfer import summarise
+    from agents.view import RunView
+    from enpire_tui.review.runs import Unreadable, choose
+    from robots.wire.sqlite_journal import read_rows
+
+    _, home, _ = resolve(arguments)
+    try:
+        chosen = choose(home, arguments.run)
+    except Unreadable as error:
+        raise lifecycle.Fault(str(error)) from None
+    view = RunView()
+    view.begin(chosen.run_id, chosen.task, "")
+    for row in read_rows(chosen.journals / f"{places.SUPERVISOR}.db"):
+        view.apply(row.event)
+    view.ended = view.ended or chosen.outcome
+    text = summarise(view)
+    if arguments.output is not None:
+        arguments.output.write_text(text, encoding="utf-8")
+    if arguments.json:
+        say("Transfer", run=chosen.run_id, text=text, file=str(arguments.output or ""))
+    elif arguments.output is None:
+        sys.stdout.write(text)
+    else:
+        sys.stdout.write(f"{chosen.run_id} is in {arguments.output}\n")
+    return DONE
+
+
+@_told
 def permit(arguments: argparse.Namespace) -> int:
     """Signs a policy file."""
     from enpire_tui import permit as permits

@@ -158,6 +158,22 @@ class Gate:
             at += size + 1
         return found
 
+    def conflicts(self, one: str, other: str) -> str:
+        """What stands against a merge of two commits, "" if nothing; no tree is touched.
+
+        Raises:
+            GitFailed: Git cannot tell, such as for an unknown commit.
+        """
+        done = self.git.attempt("merge-tree", "--write-tree", "--name-only", one, other)
+        if done.returncode == 0:
+            return ""
+        # Without a tree's id it is no conflict: Git does not know a commit, for one.
+        if done.returncode != 1 or not done.stdout:
+            raise GitFailed(f"git merge-tree ended with {done.returncode}: {done.stderr[-300:]!r}")
+        # The tree's id, the conflicted files, an empty line, then Git's own words.
+        files = done.stdout.decode(errors="replace").split("\n\n")[0].splitlines()[1:]
+        return f"conflict in {', '.join(files)}"
+
     def diff(self, base: str, commit: str) -> str:
         """The change from one commit to another, as text, without external drivers."""
         arguments = ("diff-tree", "-p", "--no-color", "--no-ext-diff", "--no-textconv", "-U2")

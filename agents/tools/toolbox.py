@@ -7,10 +7,12 @@ call after a restart is answered instead of done again.
 from typing import assert_never
 
 from agents.desk import Desk
+from agents.literature import Literature
 from agents.tools import calls as t
 from agents.tools.bench import Bench
 from agents.tools.fleet import Fleet
 from agents.tools.ideas import Ideas
+from agents.tools.training import Training
 from agents.tools.tree import Tree
 
 
@@ -23,6 +25,8 @@ class Toolbox:
         self.ideas = Ideas(desk)
         self.bench = Bench(desk)
         self.fleet = Fleet(desk, self.tree)
+        self.training = Training(desk, self.tree)
+        self.literature = Literature(desk.literature)
 
     async def call(self, call: t.AnyCall) -> t.ToolResult:  # noqa: C901 - one arm a tool.
         """Run a tool.

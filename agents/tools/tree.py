@@ -43,6 +43,15 @@ class Tree:
         told = await on_thread(self._clone.shell, command)
         return t.cut_text(told)[0]
 
+    async def recipe(self) -> dict[str, bytes]:
+        """The working tree's recipe folder."""
+        files = await self._read()
+        return {p.removeprefix("recipe/"): c for p, c in files.items() if p.startswith("recipe/")}
+
+    async def put(self, files: dict[str, bytes]) -> None:
+        """Files into the working tree, as they are."""
+        await on_thread(self._clone.write, files)
+
     async def write_file(self, call: t.WriteFile) -> t.FileText:
         if not is_writable(call.path) or ".." in call.path.split("/"):
             raise t.ToolRefused(f"frozen_path: {call.path}; only recipe/ and notes/ may be changed")
@@ -73,6 +82,13 @@ class Tree:
         await self.have(base)
         await self.have(commit)
         return await on_thread(self._gate.diff, base, commit)
+
+    async def try_merge(self, base: str, idea_id: str) -> str:
+        """Files in which an idea's commit and another conflict, "" if they merge."""
+        commit = self.commit_of(idea_id)
+        await self.have(base)
+        await self.have(commit)
+        return await on_thread(self._gate.conflicts, base, commit)
 
     async def shared(self, path: str, known: Collection[str]) -> dict[str, bytes]:
         """A file that ideas of the run carry, newest state of the origin, by commit."""

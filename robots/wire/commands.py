@@ -280,6 +280,16 @@ class PauseAgent(Command):
     reason: str = ""
 
 
+class InterruptAgent(Command):
+    """Break off what the agent does now, and pause it.
+
+    An answer of its model that is under way is dropped, whole; a wait or an exploration is no longer
+    waited for, and is taken up again after `ResumeAgent`. No robot is held.
+    """
+
+    reason: str = ""
+
+
 class ResumeAgent(Command):
     """Go on after a pause."""
 
@@ -337,6 +347,7 @@ AnyCommand = (
     | StopRun
     | HandOver
     | PauseAgent
+    | InterruptAgent
     | ResumeAgent
     | MessageAgent
     | AnswerAgent

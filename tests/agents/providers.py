@@ -54,6 +54,9 @@ class Provider:
     def __init__(self, script: Script, faults: dict[int, Fault] | None = None) -> None:
         self.script = script
         self.faults = faults or {}
+        # Held after half of the answer is out, by the number of the request.
+        self.holds: dict[int, asyncio.Event] = {}
+        self.halfway = asyncio.Event()
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.turns = 0
@@ -183,6 +186,7 @@ class Provider:
     async def _taken(self, request: web.Request, key: str) -> tuple[dict[str, Any], Fault | None]:
         body = await request.json()
         fault = self.faults.get(len(self.requests))
+        request["number"] = len(self.requests)
         self.requests.append(body)
         self.keys.append(key)
         return body, fault
@@ -208,6 +212,13 @@ class Provider:
             await asyncio.sleep(0.05)
             request.transport.abort()
             return answer
+        hold = self.holds.get(request["number"])
+        if hold is not None:
+            half = data.rindex(b"arguments" if b"arguments" in data else b"partial_json")
+            await answer.write(data[:half])
+            data = data[half:]
+            self.halfway.set()
+            await hold.wait()
         # In pieces that fall anywhere, as a network's do.
         for start in range(0, len(data), 97):
             await answer.write(data[start : start + 97])

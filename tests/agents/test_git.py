@@ -178,6 +178,19 @@ def test_a_conflict_is_refused_and_leaves_the_clone_usable(clone: Workspace, gat
     assert clone.read()["recipe/policy.py"] == b"x = 2\n"
 
 
+def test_a_conflict_is_foretold_without_a_tree(clone: Workspace, gate: Gate) -> None:
+    one = share(clone, gate, idea("a1-1"), {**RECIPE, "policy.py": b"x = 2\n"})
+    other = share(clone, gate, idea("a1-2"), {**RECIPE, "policy.py": b"x = 3\n"})
+    third = share(clone, gate, idea("a1-3"), {**RECIPE, "extra.py": b"y = 1\n"})
+    before = clone.read()
+
+    assert gate.conflicts(one, other) == "conflict in recipe/policy.py"
+    assert gate.conflicts(one, third) == ""
+    assert clone.read() == before
+    with pytest.raises(GitFailed):
+        gate.conflicts(one, "0" * 40)
+
+
 # --- a hostile clone ----------------------------------------------------------------------------
 
 
