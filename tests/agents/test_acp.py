@@ -79,6 +79,7 @@ async def test_a_program_edits_explores_hands_in_and_finishes(fleet, host, progr
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 async def test_a_restart_goes_on_and_repeats_nothing(fleet, host, program) -> None:
     at = await host(worker(WORK))
     for place in ("tool: open_idea", "tool: explore", "tool: submit", "tool: wait"):
@@ -97,6 +98,7 @@ async def test_a_restart_goes_on_and_repeats_nothing(fleet, host, program) -> No
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 async def test_a_program_that_keeps_no_sessions_begins_anew_from_the_state(
     fleet, host, program
 ) -> None:
@@ -117,6 +119,7 @@ async def test_a_program_that_keeps_no_sessions_begins_anew_from_the_state(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
 async def test_a_pause_cancels_the_prompt_and_the_session_goes_on_after_it(
     fleet, host, program
 ) -> None:
