@@ -238,10 +238,13 @@ def table(home: Path, report: Path) -> None:
 
         def on_mount(self) -> None:
             shown = self.query_one(DataTable)
-            for column, _ in views.shown(self.size.width):
+            for column, _ in views.shown(views.COLUMNS, self.size.width, len(views.GAP)):
                 shown.add_column(column.name, key=column.name)
             for name in feed.state.stations:
-                shown.add_row(*("" for _ in views.shown(self.size.width)), key=name)
+                shown.add_row(
+                    *("" for _ in views.shown(views.COLUMNS, self.size.width, len(views.GAP))),
+                    key=name,
+                )
             self.run_worker(feed.run(lambda: None))
             self.run_worker(self.watched())
             self.set_interval(1 / LOCAL_HZ, self.paint)
@@ -254,7 +257,7 @@ def table(home: Path, report: Path) -> None:
             shown, moment = self.query_one(DataTable), feed.moment()
             for name, line in views.rows(moment, self.size.width):
                 for (column, _), (text, _tone) in zip(
-                    views.shown(self.size.width), line, strict=True
+                    views.shown(views.COLUMNS, self.size.width, len(views.GAP)), line, strict=True
                 ):
                     if self.cells.get((name, column.name)) != text:
                         self.cells[name, column.name] = text

@@ -40,7 +40,8 @@ class Policy:
         found = tensors((HERE / "weights.safetensors").read_bytes())
         self.scales = {name: found[name] for name in found if "." not in name}
         self.actor = layers(found, "actor.net.")
-        self.base = layers(found, "base.net.")
+        residual = "base.net.0.weight" in found
+        self.base = layers(found, "base.net.") if residual else None
         self.rng = np.random.default_rng()
 
     def reset(self, observation: dict[str, np.ndarray]) -> None:
@@ -98,8 +99,6 @@ def layers(found: dict[str, np.ndarray], start: str):
         {int(n.removeprefix(start).split(".")[0]) for n in found if n.startswith(start)}
     )
     parts = [(found[f"{start}{n}.weight"], found[f"{start}{n}.bias"]) for n in numbers]
-    if not parts:
-        return None
 
     def net(values: np.ndarray) -> np.ndarray:
         for weight, bias in parts:
