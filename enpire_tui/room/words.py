@@ -140,6 +140,8 @@ def _agent(row: ev.AnyEvent) -> Told | None:
             return Told("note", f"{by} answers: {text}")
         case ev.RequestRefused(agent=agent, reason=reason):
             return Told("warn", f"request of {agent} refused: {reason}")
+        case ev.ProviderParked(provider=provider, seconds=seconds, status=status):
+            return Told("warn", f"{provider} is left alone for {seconds:g} s: status {status}")
         case ev.TranscriptLine(role="person", text=text):
             return Told("note", f"told by a person: {text}")
         case _:

@@ -13,6 +13,8 @@ from aiohttp import web
 
 Call = tuple[str, dict[str, Any]]
 
+_NUMBER = web.RequestKey("number", int)
+
 
 class Turn(NamedTuple):
     """What the model says in one turn."""
@@ -186,7 +188,7 @@ class Provider:
     async def _taken(self, request: web.Request, key: str) -> tuple[dict[str, Any], Fault | None]:
         body = await request.json()
         fault = self.faults.get(len(self.requests))
-        request["number"] = len(self.requests)
+        request[_NUMBER] = len(self.requests)
         self.requests.append(body)
         self.keys.append(key)
         return body, fault
@@ -212,7 +214,7 @@ class Provider:
             await asyncio.sleep(0.05)
             request.transport.abort()
             return answer
-        hold = self.holds.get(request["number"])
+        hold = self.holds.get(request[_NUMBER])
         if hold is not None:
             half = data.rindex(b"arguments" if b"arguments" in data else b"partial_json")
             await answer.write(data[:half])

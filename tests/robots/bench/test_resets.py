@@ -37,7 +37,8 @@ def test_the_ladder_is_told_apart_from_the_first_try(tmp_path):
     moves = tail[tail.index("        if np.linalg") :]
     (folder / "reset.py").write_text(head + EVERY_OTHER + moves)
     found = resets.run(read_task(folder), 4, lambda trial: None, sandboxed=False)
-    assert (found.success, found.single_try_success) == (4, 0)
+    # A scene may lie at its target by chance, and the idle try then counts.
+    assert found.success == 4 > found.single_try_success
 
 
 def test_a_reset_that_fails_is_counted_and_named(tmp_path):
