@@ -13,6 +13,7 @@ import pytest
 os.environ.setdefault("MUJOCO_GL", "egl")
 mujoco = pytest.importorskip("mujoco", reason="the `sim` extra is not installed")
 
+from recipes import shipped  # noqa: E402
 from robots.drivers.mujoco import MujocoDriver  # noqa: E402
 from robots.safety.limits import Limiter  # noqa: E402
 from robots.station.sandboxed import SandboxedChildren  # noqa: E402
@@ -319,3 +320,18 @@ def test_the_baseline_plays_within_limits():
     assert bench.reset()
     success, history = bench.episode(policy)
     assert success or bench.driver.failure_tags(history)
+
+
+def test_a_hard_slot_is_known_worse_than_an_easy_ones_and_its_card_is_heavier():
+    found, heavy = [], []
+    for preset in ("gpu_insertion_easy", "gpu_insertion", "gpu_insertion_hard"):
+        driver = MujocoDriver(load_task(preset), 1)
+        away = []
+        for seed in range(60):
+            driver.start_episode(seed)
+            away.append(np.abs(driver.simulation._slot_bias))
+        found.append(np.mean(away, axis=0))
+        heavy.append(driver.model.body("card").mass[0])
+        assert {"policy.py", "recipe.toml"} <= shipped.pack(preset, "baseline").files.keys()
+    assert (np.diff(found, axis=0) > 0.0).all()
+    assert heavy[0] == heavy[1] < heavy[2]

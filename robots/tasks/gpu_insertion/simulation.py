@@ -38,6 +38,8 @@ _IN_SLOT_M = 0.010
 class Simulation:
     """Randomisation, sensing, acting and auditing of one simulated station."""
 
+    FOLDER = Path(__file__).parent
+
     def __init__(self, model: MjModel, station_seed: int) -> None:
         """Makes the station's own draw, which stays fixed for its life, and applies it to `model`.
 
@@ -45,7 +47,7 @@ class Simulation:
             model: the compiled `scene.xml`; changed in place.
             station_seed: names the unit; equal seeds give equal stations.
         """
-        task = task_tables(Path(__file__).parent)
+        task = task_tables(self.FOLDER)
         draws = self._draws = task["randomisation"]
         self._reset: dict[str, Any] = task["reset"]
         self._success: dict[str, float] = task["success"]
@@ -55,8 +57,7 @@ class Simulation:
         self._step_s = 1.0 / float(task["rates"]["policy_hz"])
         rng = np.random.default_rng(station_seed)
         self._gain = uniform(rng, draws["servo_gain_station"])
-        self._latency_station_s = uniform(rng, draws["latency_station_s"])
-        self._latency_s = self._latency_station_s
+        self._latency_s = self._latency_station_s = uniform(rng, draws["latency_station_s"])
         self._card_bias: Array = rng.normal(0.0, draws["card_bias_station_sigma"])
         self._pitch_zero: float = rng.normal() * draws["pitch_zero_station_sigma_rad"]
         for name in ("front", "side"):
@@ -76,10 +77,8 @@ class Simulation:
         self._weight_n = np.array([0.0, 0.0, 9.81 * hand_kg])
         self._rubbing = [*np.flatnonzero(model.geom_contype == 8), model.geom("tongue").id]
         self._servos = Servos(model, np.arange(5))
-        self._board: Array = np.zeros(3)
-        self._board_goal: Array = np.zeros(3)
-        self._slot_bias: Array = np.zeros(3)
-        self._force_bias: Array = np.zeros(3)
+        self._board, self._board_goal = np.zeros(3), np.zeros(3)
+        self._slot_bias, self._force_bias = np.zeros(3), np.zeros(3)
         self._seen = Delayed()
 
     def place(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:

@@ -1,0 +1,1 @@
+"""GPU insertion, hard: worse estimates, a heavier card held askew, more friction in the slot."""
