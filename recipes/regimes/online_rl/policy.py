@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
-from features import see
+from features import see  # pyright: ignore[reportMissingImports] - it comes with `base`.
 
 HERE = Path(__file__).parent
 CLOCK_S = 8.0

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from features import see
+from features import see  # pyright: ignore[reportMissingImports] - it comes with `base`.
 from policy import inputs_of
 from safetensors.torch import save
 from torch import Tensor, nn
