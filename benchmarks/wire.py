@@ -23,7 +23,7 @@ import zmq.asyncio
 
 from benchmarks.wire_peers import Cutter, bare_decisions, bare_ingest
 from benchmarks.wire_processes import STATIONS, plain_endpoint
-from robots.wire import codec
+from robots.wire import codec, envelopes
 from robots.wire import commands as c
 from robots.wire.client import Client
 from robots.wire.clock import SystemClock
@@ -96,7 +96,7 @@ async def round_trip(quick: bool) -> Row:
             plain.connect(plain_endpoint(home))
             command = c.PauseAgent(reason="r")
             payload = codec.encode(
-                c.Request(
+                envelopes.Request(
                     request_id="0" * 16, incarnation="0" * 16, deadline_s=1.0, command=command
                 )
             )

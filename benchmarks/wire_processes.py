@@ -15,6 +15,7 @@ import zmq
 import zmq.asyncio
 
 from robots.wire import commands as c
+from robots.wire import envelopes
 from robots.wire.clock import SystemClock
 from robots.wire.endpoints import socket_path, telemetry_endpoint
 from robots.wire.events import EpisodeStarted
@@ -35,7 +36,7 @@ from robots.wire.transport import ZmqTransport
 STATIONS = 64
 RATE_HZ = 100.0
 GROUPS = 16  # Publishers take turns within a period, as 64 machines would.
-RESULT = c.LeaseTaken(epoch=1, ttl_s=30.0)
+RESULT = envelopes.LeaseTaken(epoch=1, ttl_s=30.0)
 
 
 def say(**figures: object) -> None:
@@ -52,7 +53,7 @@ async def serve(home: Path) -> None:
     """Our server, with a handler that does nothing."""
     clock = SystemClock()
 
-    async def handle(command: c.AnyCommand, peer: Peer) -> c.LeaseTaken:
+    async def handle(command: c.AnyCommand, peer: Peer) -> envelopes.LeaseTaken:
         del command, peer
         return RESULT
 

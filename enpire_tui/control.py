@@ -10,7 +10,7 @@ from enpire_tui.home import OPERATOR, SUPERVISOR
 from robots.wire import commands as c
 from robots.wire.client import Client, Refused, Unreachable
 from robots.wire.clock import Clock, SystemClock
-from robots.wire.commands import LeaseTaken
+from robots.wire.envelopes import LeaseTaken
 from robots.wire.lease import LEASE_TTL_S
 from robots.wire.replies import Checklist, Leaderboard, SupervisorStatus
 from robots.wire.roles import LEASED

@@ -29,7 +29,7 @@ from robots.wire.approvals import ApprovalAnswer, ApprovalCard
 from robots.wire.client import Client, Refused, Unreachable
 from robots.wire.clock import Clock
 from robots.wire.codec import DecodeError
-from robots.wire.commands import LeaseTaken
+from robots.wire.envelopes import LeaseTaken
 from robots.wire.journal import JournalReplaced
 from robots.wire.lease import LEASE_TTL_S, name_of
 from robots.wire.replies import Checklist

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
-from robots.wire import codec
+from robots.wire import codec, envelopes
 from robots.wire import commands as c
 from robots.wire.channel import UP, Channel, ZmqChannel
 from robots.wire.clock import Clock
@@ -41,7 +41,7 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    welcome: c.Welcome
+    welcome: envelopes.Welcome
     offset_s: float  # At most what the daemon's monotonic clock is ahead of ours.
     at_s: float
 
@@ -58,7 +58,7 @@ class _Pending:
         self.lease_epoch = lease_epoch
         self.sent_to = ""
         self.tries = 0
-        self.reply: asyncio.Future[c.Reply] = asyncio.get_running_loop().create_future()
+        self.reply: asyncio.Future[envelopes.Reply] = asyncio.get_running_loop().create_future()
 
     def fail(self, reason: str) -> None:
         if not self.reply.done():
@@ -100,7 +100,7 @@ class Client:
         """Whether a session stands, as far as is known."""
         return self._session is not None
 
-    async def hello(self, timeout_s: float) -> c.Welcome:
+    async def hello(self, timeout_s: float) -> envelopes.Welcome:
         """Who answers at the endpoint; waits for the first connection.
 
         Raises:
@@ -243,7 +243,7 @@ class Client:
             pending.fail(f"{self.endpoint}: connection broke {pending.tries} times")
             return
         payload = codec.encode(
-            c.Request(
+            envelopes.Request(
                 request_id=pending.request_id,
                 incarnation=incarnation,
                 deadline_s=pending.deadline_s + session.offset_s,
@@ -279,7 +279,7 @@ class Client:
         if not self._up:
             return
         self._hello_id = self._new_id()
-        request = c.Request(
+        request = envelopes.Request(
             request_id=self._hello_id, incarnation="", deadline_s=0.0, command=c.Hello()
         )
         self._channel.send(codec.encode(request))
@@ -310,11 +310,11 @@ class Client:
         early = reason == "deadline" and self._clock.monotonic() < pending.deadline_s
         return reason == "incarnation" or early
 
-    def _on_welcome(self, reply: c.Reply) -> None:
+    def _on_welcome(self, reply: envelopes.Reply) -> None:
         if not reply.ok:
             self.detail = reply.reason
             return
-        welcome = codec.decode(reply.body, c.Welcome)
+        welcome = codec.decode(reply.body, envelopes.Welcome)
         now_s = self._clock.monotonic()
         # The daemon read its clock before now: this offset is never too large, so a deadline
         # comes early by the way back at most, never late.

@@ -5,7 +5,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from robots.wire.commands import Reply, Request
+from robots.wire.envelopes import Reply, Request
 from robots.wire.events import AnyEvent
 
 T = TypeVar("T")

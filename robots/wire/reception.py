@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from robots.wire import codec, roles
+from robots.wire import codec, envelopes, roles
 from robots.wire import commands as c
 from robots.wire import lease as leases
 from robots.wire.clock import Clock
@@ -139,7 +139,7 @@ class Reception:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _objection(self, request: c.Request, identity: Identity) -> str:
+    def _objection(self, request: envelopes.Request, identity: Identity) -> str:
         """Why this request is not executed, "" if it is."""
         now_s = self._clock.monotonic()
         command = request.command
@@ -156,7 +156,7 @@ class Reception:
         return ""
 
     def _admit(
-        self, request: c.Request, key: tuple[str, str], identity: Identity, answer: Answer
+        self, request: envelopes.Request, key: tuple[str, str], identity: Identity, answer: Answer
     ) -> None:
         match request.command:
             case c.ReadJournal() as command:
@@ -177,7 +177,11 @@ class Reception:
                 self._spawn(self._execute(request, identity, key, kept))
 
     async def _execute(
-        self, request: c.Request, identity: Identity, key: tuple[str, str], kept: _Remembered
+        self,
+        request: envelopes.Request,
+        identity: Identity,
+        key: tuple[str, str],
+        kept: _Remembered,
     ) -> None:
         peer = Peer(identity.name, identity.role, request.request_id, request.deadline_s)
         self._executing += 1
@@ -203,7 +207,7 @@ class Reception:
             answer(reply)
         kept.waiting.clear()
 
-    def _repeat(self, known: _Remembered, request: c.Request, answer: Answer) -> None:
+    def _repeat(self, known: _Remembered, request: envelopes.Request, answer: Answer) -> None:
         self.counts["repeated"] += 1
         if known.kind is not type(request.command):
             answer(self._refusal(request, "invalid: request id was used for another command"))
@@ -231,11 +235,11 @@ class Reception:
             request_id = codec.decode(payload, _RequestId).request_id
         except codec.DecodeError:
             return
-        reply = c.Reply(request_id=request_id, ok=False, reason=f"invalid: {error}")
+        reply = envelopes.Reply(request_id=request_id, ok=False, reason=f"invalid: {error}")
         answer(codec.encode(reply))
 
-    def _welcome(self, identity: Identity) -> c.Welcome:
-        return c.Welcome(
+    def _welcome(self, identity: Identity) -> envelopes.Welcome:
+        return envelopes.Welcome(
             name=self.name,
             incarnation=self.incarnation,
             monotonic_s=self._clock.monotonic(),
@@ -244,14 +248,16 @@ class Reception:
             last_seq=self._journal.committed_seq if self._journal else 0,
         )
 
-    def _snapshot(self, request: c.Request) -> bytes:
+    def _snapshot(self, request: envelopes.Request) -> bytes:
         if self._journal is None:
             return self._refusal(request, "no_journal")
         state, seq = self._journal.load_snapshot() or (b"", 0)
-        found = c.Snapshot(seq=seq, state=state, journal_id=self._journal.journal_id)
+        found = envelopes.Snapshot(seq=seq, state=state, journal_id=self._journal.journal_id)
         return self._reply(request, found)
 
-    def _take_lease(self, request: c.Request, command: c.TakeLease, identity: Identity) -> bytes:
+    def _take_lease(
+        self, request: envelopes.Request, command: c.TakeLease, identity: Identity
+    ) -> bytes:
         if not self._leased:
             return self._refusal(request, "no_lease: this daemon keeps none")
         self.lapse_lease()
@@ -265,9 +271,11 @@ class Reception:
             )
         how = "forced" if before.holder and before.holder != who else "taken"
         self._change_lease(taken, how)
-        return self._reply(request, c.LeaseTaken(epoch=taken.epoch, ttl_s=taken.until_s - now_s))
+        return self._reply(
+            request, envelopes.LeaseTaken(epoch=taken.epoch, ttl_s=taken.until_s - now_s)
+        )
 
-    def _release_lease(self, request: c.Request, epoch: int, identity: Identity) -> bytes:
+    def _release_lease(self, request: envelopes.Request, epoch: int, identity: Identity) -> bytes:
         held = self.lease.holder.partition("/")[0] == identity.name
         if held and epoch == self.lease.epoch:
             self._change_lease(leases.ended(self.lease), "released")
@@ -283,7 +291,9 @@ class Reception:
         if before.holder != lease.holder:
             self.on_lease(before, lease, how)
 
-    def _start_reading(self, request: c.Request, command: c.ReadJournal, answer: Answer) -> None:
+    def _start_reading(
+        self, request: envelopes.Request, command: c.ReadJournal, answer: Answer
+    ) -> None:
         if self._journal is None:
             answer(self._refusal(request, "no_journal"))
         elif command.wait_s <= 0 or self._journal.committed_seq != command.after_seq:
@@ -293,7 +303,7 @@ class Reception:
             self._spawn(self._read_later(request, self._journal, command, answer))
 
     async def _read_later(
-        self, request: c.Request, journal: Journal, command: c.ReadJournal, answer: Answer
+        self, request: envelopes.Request, journal: Journal, command: c.ReadJournal, answer: Answer
     ) -> None:
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._readers[committed] = None
@@ -307,7 +317,7 @@ class Reception:
             self._readers.pop(committed, None)
         answer(self._page(request, journal, command))
 
-    def _page(self, request: c.Request, journal: Journal, command: c.ReadJournal) -> bytes:
+    def _page(self, request: envelopes.Request, journal: Journal, command: c.ReadJournal) -> bytes:
         rows = journal.raw_rows(command.after_seq, min(command.limit, PAGE_ROWS))
         last = journal.committed_seq
         return self._reply(
@@ -319,15 +329,15 @@ class Reception:
         for reader in tuple(self._readers):
             _wake(reader)
 
-    def _reply(self, request: c.Request, result: msgspec.Struct | None) -> bytes:
+    def _reply(self, request: envelopes.Request, result: msgspec.Struct | None) -> bytes:
         body = b"" if result is None else codec.encode(result)
         if len(body) > MESSAGE_BYTES:
             return self._refusal(request, f"too_large: the answer has {len(body)} bytes")
-        return codec.encode(c.Reply(request_id=request.request_id, ok=True, body=body))
+        return codec.encode(envelopes.Reply(request_id=request.request_id, ok=True, body=body))
 
-    def _refusal(self, request: c.Request, reason: str) -> bytes:
+    def _refusal(self, request: envelopes.Request, reason: str) -> bytes:
         self.counts[reason.partition(":")[0]] += 1
-        return codec.encode(c.Reply(request_id=request.request_id, ok=False, reason=reason))
+        return codec.encode(envelopes.Reply(request_id=request.request_id, ok=False, reason=reason))
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

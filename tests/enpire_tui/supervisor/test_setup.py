@@ -3,6 +3,7 @@
 import pytest
 
 from robots.wire import commands as c
+from robots.wire import envelopes
 from robots.wire import events as ev
 from robots.wire.approvals import ResetResult, TryKind
 from robots.wire.client import Refused
@@ -25,7 +26,9 @@ def grants(made: World, station: str = "s1") -> list[ev.GrantReceived]:
 
 
 async def take(client, label: str, *, force: bool = False) -> int:
-    return (await client.call(c.TakeLease(label=label, force=force), c.LeaseTaken, 10.0)).epoch
+    return (
+        await client.call(c.TakeLease(label=label, force=force), envelopes.LeaseTaken, 10.0)
+    ).epoch
 
 
 async def test_in_setup_only_an_approved_motion_is_granted_and_only_while_somebody_has_control():

@@ -12,6 +12,7 @@ from enpire_tui.supervisor.checklist import Environment
 from enpire_tui.supervisor.daemon import Supervisor
 from enpire_tui.supervisor.state import RunState, apply
 from robots.wire import commands as c
+from robots.wire import envelopes
 from robots.wire import events as ev
 from robots.wire.client import Refused
 from robots.wire.clock import VirtualClock
@@ -92,7 +93,7 @@ class World:
         client = self.transport.client(who, "supervisor")
         epoch = None
         if who == "operator":
-            epoch = (await client.call(c.TakeLease(), c.LeaseTaken, 10.0)).epoch
+            epoch = (await client.call(c.TakeLease(), envelopes.LeaseTaken, 10.0)).epoch
         try:
             await client.request(command, 10.0, lease_epoch=epoch)
         finally:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from robots.wire import codec
+from robots.wire import codec, envelopes
 from robots.wire import commands as c
 from robots.wire.channel import UP, Channel, ZmqChannel
 from robots.wire.clock import Clock, SystemClock, VirtualClock
@@ -31,7 +31,7 @@ class Raw:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.replies: asyncio.Queue[c.Reply] = asyncio.Queue()
+        self.replies: asyncio.Queue[envelopes.Reply] = asyncio.Queue()
         self.changes: asyncio.Queue[str] = asyncio.Queue()
         channel.open(
             lambda b: self.replies.put_nowait(codec.decode_reply(b)), self.changes.put_nowait
@@ -41,13 +41,15 @@ class Raw:
         while await asyncio.wait_for(self.changes.get(), 10) != UP:
             pass
 
-    async def ask(self, request: c.Request) -> c.Reply:
+    async def ask(self, request: envelopes.Request) -> envelopes.Reply:
         assert self.channel.send(codec.encode(request))
         return await asyncio.wait_for(self.replies.get(), 10)
 
-    async def welcome(self) -> c.Welcome:
-        hello = c.Request(request_id="hello", incarnation="", deadline_s=0, command=c.Hello())
-        return codec.decode((await self.ask(hello)).body, c.Welcome)
+    async def welcome(self) -> envelopes.Welcome:
+        hello = envelopes.Request(
+            request_id="hello", incarnation="", deadline_s=0, command=c.Hello()
+        )
+        return codec.decode((await self.ask(hello)).body, envelopes.Welcome)
 
 
 class Net:
@@ -69,10 +71,10 @@ class Net:
             return self.clock.hold()
         return contextlib.nullcontext()
 
-    async def handle(self, command: c.AnyCommand, peer) -> c.LeaseTaken:
+    async def handle(self, command: c.AnyCommand, peer) -> envelopes.LeaseTaken:
         await self.gate.wait()
         self.executed.append(command)
-        return c.LeaseTaken(epoch=len(self.executed), ttl_s=1)
+        return envelopes.LeaseTaken(epoch=len(self.executed), ttl_s=1)
 
     async def serve(self, name: str = "s1", *, leased: bool = False) -> Serving:
         server = self.transport.server(name, self.journal, self.handle, leased=leased)

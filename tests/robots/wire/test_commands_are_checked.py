@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from robots.wire import codec
+from robots.wire import codec, envelopes
 from robots.wire import commands as c
 from robots.wire.client import Refused, Unreachable
 from robots.wire.records import Idea, Mode, Purpose, RecipeArchive
@@ -26,7 +26,7 @@ def batch(purpose: Purpose) -> c.StartBatch:
 async def test_a_command_is_executed_and_answered(net) -> None:
     await net.serve()
 
-    taken = await net.client("supervisor").call(c.GetStatus(), c.LeaseTaken, 10)
+    taken = await net.client("supervisor").call(c.GetStatus(), envelopes.LeaseTaken, 10)
 
     assert taken.epoch == 1
     assert net.executed == [c.GetStatus()]
@@ -84,7 +84,7 @@ async def test_a_stale_incarnation_is_refused(net) -> None:
     late = welcome.monotonic_s + 60
 
     for incarnation in ("", "0" * 16):
-        request = c.Request(
+        request = envelopes.Request(
             request_id="r" + incarnation,
             incarnation=incarnation,
             deadline_s=late,
@@ -106,7 +106,7 @@ async def test_a_passed_deadline_is_refused(net) -> None:
         ("at", welcome.monotonic_s),
         ("before", welcome.monotonic_s - 1),
     ):
-        request = c.Request(
+        request = envelopes.Request(
             request_id=request_id,
             incarnation=welcome.incarnation,
             deadline_s=deadline_s,
@@ -142,7 +142,7 @@ async def test_a_repeat_while_the_first_executes_waits_for_its_answer(net, until
     raw = net.raw("supervisor")
     await raw.up()
     welcome = await raw.welcome()
-    request = c.Request(
+    request = envelopes.Request(
         request_id="same",
         incarnation=welcome.incarnation,
         deadline_s=welcome.monotonic_s + 60,
@@ -179,7 +179,7 @@ async def test_malformed_messages_are_dropped_and_counted(net, until) -> None:
     raw = net.raw("supervisor")
     await raw.up()
     good = codec.encode(
-        c.Request(request_id="r", incarnation="", deadline_s=0, command=c.GetStatus())
+        envelopes.Request(request_id="r", incarnation="", deadline_s=0, command=c.GetStatus())
     )
     for bad in (b"", b"\xc1", b"not msgpack", good[:-1], good + b"\0", b"\x93\x01\x02\x03"):
         raw.channel.send(bad)
@@ -274,11 +274,11 @@ async def test_an_operator_needs_the_lease_and_a_late_epoch_is_refused(net) -> N
 
     with pytest.raises(Refused, match="take the control lease"):
         await mine.request(c.StopRun(reason="r"), 10)
-    first = await mine.call(c.TakeLease(), c.LeaseTaken, 10)
+    first = await mine.call(c.TakeLease(), envelopes.LeaseTaken, 10)
     await mine.request(c.StopRun(reason="r"), 10, lease_epoch=first.epoch)
     with pytest.raises(Refused, match="held by operator"):
-        await other.call(c.TakeLease(), c.LeaseTaken, 10)
-    second = await other.call(c.TakeLease(force=True), c.LeaseTaken, 10)
+        await other.call(c.TakeLease(), envelopes.LeaseTaken, 10)
+    second = await other.call(c.TakeLease(force=True), envelopes.LeaseTaken, 10)
     with pytest.raises(Refused, match=r"lease: epoch 1 is late"):
         await mine.request(c.StopRun(reason="r"), 10, lease_epoch=first.epoch)
     await other.request(c.StopRun(reason="r"), 10, lease_epoch=second.epoch)

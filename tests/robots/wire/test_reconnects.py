@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from robots.wire import codec
+from robots.wire import codec, envelopes
 from robots.wire import commands as c
 from robots.wire.channel import GONE, KEY_REFUSED, KEY_WRONG
 from robots.wire.client import Client, Refused, Unreachable
@@ -195,7 +195,7 @@ async def test_commands_sent_while_the_daemon_is_down_are_never_executed(net) ->
     while await asyncio.wait_for(raw.changes.get(), 10) == "up":
         pass
 
-    late = c.Request(
+    late = envelopes.Request(
         request_id="late",
         incarnation=welcome.incarnation,
         deadline_s=welcome.monotonic_s + 300,
@@ -222,7 +222,7 @@ async def test_commands_to_a_frozen_daemon_are_refused_when_it_wakes(
     welcome = await raw.welcome()
     station.process.send_signal(signal.SIGSTOP)
     for n in range(20):
-        move = c.Request(
+        move = envelopes.Request(
             request_id=f"r{n}",
             incarnation=welcome.incarnation,
             deadline_s=zmq_net.clock.monotonic() + 0.2,
@@ -383,11 +383,11 @@ async def test_a_replaced_journal_is_told_to_its_follower(net) -> None:
 async def test_a_snapshot_is_read_over_the_wire(net) -> None:
     await net.serve()
     client = net.client("viewer")
-    assert (await client.call(c.ReadSnapshot(), c.Snapshot, 10)).seq == 0
+    assert (await client.call(c.ReadSnapshot(), envelopes.Snapshot, 10)).seq == 0
     net.journal.append(started(1), durable=True)
     net.journal.snapshot(b"state", 1)
 
-    found = await client.call(c.ReadSnapshot(), c.Snapshot, 10)
+    found = await client.call(c.ReadSnapshot(), envelopes.Snapshot, 10)
 
     assert (found.seq, found.state, found.journal_id) == (1, b"state", net.journal.journal_id)
 

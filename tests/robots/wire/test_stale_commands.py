@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from robots.wire import codec, roles
+from robots.wire import codec, envelopes, roles
 from robots.wire import commands as c
 from robots.wire.keys import Identity
 from robots.wire.reception import Reception
@@ -19,7 +19,7 @@ class Door:
     def __init__(self) -> None:
         self.now_s = 0.0
         self.executed: list[c.AnyCommand] = []
-        self.replies: list[c.Reply] = []
+        self.replies: list[envelopes.Reply] = []
         self.reception = Reception("s1", self, self.handle)
 
     def monotonic(self) -> float:
@@ -29,7 +29,7 @@ class Door:
         self.executed.append(command)
 
     def knock(self, identity: Identity | None, deadline_s: float = 10.0) -> None:
-        request = c.Request(
+        request = envelopes.Request(
             request_id=f"r{len(self.replies)}",
             incarnation=self.reception.incarnation,
             deadline_s=deadline_s,
