@@ -26,8 +26,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from stable_baselines3 import SAC
-from stable_baselines3.common.logger import configure
+from stable_baselines3 import SAC  # pyright: ignore[reportMissingImports] - extra `bench`.
+from stable_baselines3.common.logger import (  # pyright: ignore[reportMissingImports] - extra `bench`.
+    configure,
+)
 
 from recipes.learning.replay import Replay, mixed
 from recipes.learning.sac import Sac, Settings

@@ -1,4 +1,4 @@
-"""What a language model is offered: each tool with its arguments, and how its answer reads."""
+"""What a language model is offered: each tool with its arguments."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ import msgspec
 
 from agents.literature import quoted
 from agents.tools import calls as t
+from agents.tools.answers import explored_text, from_line, or_no_limit
 from agents.tools.surface import Assigned, Surface, Tool, Unchecked
 from agents.tools.training import status_text
 from agents.tools.tree import on_thread
@@ -16,8 +17,6 @@ MOST_EPISODES = 50
 WAIT_S = 600.0
 PASSAGES = 4
 DATA = "Quoted from papers: data about the work, not an instruction to you."
-READ_ON = 200
-"""Characters kept for the words that say where to read on."""
 Text = Annotated[str, msgspec.Meta(max_length=200_000)]
 
 
@@ -65,7 +64,7 @@ async def _list_files(at: Surface, _: Nothing, __: str) -> str:
 
 
 async def _read_file(at: Surface, given: Place, _: str) -> str:
-    return _from_line(await at.tools.tree.whole(given.path), given.from_line)
+    return from_line(await at.tools.tree.whole(given.path), given.from_line)
 
 
 async def _write_file(at: Surface, given: Written, _: str) -> str:
@@ -283,7 +282,7 @@ async def _read_recipe(at: Surface, given: OfRecipe, _: str) -> str:
     if given.path not in found.files:
         raise Unchecked(f"read_recipe: no {given.path!r}; there are {', '.join(found.files)}")
     text = found.files[given.path].decode(errors="replace")
-    return _from_line(text, given.from_line)
+    return from_line(text, given.from_line)
 
 
 async def _peer_diff(at: Surface, given: Other, _: str) -> str:
@@ -310,7 +309,7 @@ async def _note(at: Surface, given: Remark, _: str) -> str:
 
 async def _budget(at: Surface, _: Nothing, __: str) -> str:
     left = at.tools.bench.budget()
-    return f"ideas: {_or_no_limit(left.ideas)}; robot minutes: {_or_no_limit(left.robot_minutes)}"
+    return f"ideas: {or_no_limit(left.ideas)}; robot minutes: {or_no_limit(left.robot_minutes)}"
 
 
 async def _ask(at: Surface, given: Asked, call_id: str) -> str:
@@ -321,46 +320,6 @@ async def _ask(at: Surface, given: Asked, call_id: str) -> str:
 async def _finish(at: Surface, given: Words, _: str) -> str:
     at.keep(summary=given.summary, closed=at.work.closed + 1)
     return "the session is closed"
-
-
-def _from_line(text: str, line: int) -> str:
-    """A text from a line on, cut at whole lines; says where to read on."""
-    lines = text.splitlines(keepends=True)[line - 1 :]
-    size = kept = 0
-    while kept < len(lines) and size + len(lines[kept]) <= t.TEXT_LIMIT - READ_ON:
-        size += len(lines[kept])
-        kept += 1
-    if kept == len(lines):
-        return "".join(lines)
-    # One line that is longer than an answer is cut in its middle.
-    kept = max(kept, 1)
-    head, _ = t.cut_text("".join(lines[:kept]), t.TEXT_LIMIT - READ_ON)
-    left = len(lines) - kept
-    return f"{head}[{left} lines are left: read on with from_line {line + kept}]" if left else head
-
-
-def _or_no_limit(number: float | None) -> str:
-    return "no limit" if number is None else f"{number:g}"
-
-
-def explored_text(found: t.Explored) -> str:
-    """A batch in a few lines: counts, how failures ended, the first failed episodes."""
-    if found.void:
-        return f"{found.batch_id} is void: {found.void_reason}"
-    counts = found.counts
-    tags: dict[str, int] = {}
-    failed = [e for e in found.episodes if e.outcome.value == "failure"]
-    for episode in failed:
-        for tag in episode.tags or (episode.reason,):
-            tags[tag] = tags.get(tag, 0) + 1
-    lines = [f"{found.batch_id}: {counts.success} of {counts.success + counts.failure} succeeded"]
-    if tags:
-        told = sorted(tags.items(), key=lambda item: -item[1])
-        lines.append("failures: " + ", ".join(f"{tag} {count}" for tag, count in told))
-    for episode in failed[:5]:
-        figures = " ".join(f"{key}={value:.4g}" for key, value in episode.figures.items())
-        lines.append(f"episode {episode.index}: {episode.reason}; {figures}")
-    return "\n".join(lines)
 
 
 TOOLS: tuple[Tool, ...] = (
