@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import tarfile
 import tempfile
 import time
@@ -31,6 +32,8 @@ from robots.wire.processes import is_alive, read_pid_file
 
 T = TypeVar("T")
 TAIL_BYTES = 64 << 10
+# What a progress row may hold.
+_TOLD = (int, float, str, type(None))
 FILES = ("out/log.jsonl", "use.jsonl", "console.txt")
 
 
@@ -154,20 +157,47 @@ def read(path: Path, kind: type[T]) -> T | None:
         return None
 
 
-def last_row(path: Path, kind: str = "") -> dict[str, Any]:
-    """The last whole JSON line of a file, {} if there is none.
+def opened(folder: Path, name: str) -> IO[bytes] | None:
+    """A job's file for reading, None where there is none yet.
+
+    Raises:
+        JobRefused: It is no plain file of the job's own.
+    """
+    refused = JobRefused(f"file: {name!r} is a link, or no file of the job {folder.name}")
+    # SAFETY: the training code may put a link or a pipe there, at any moment: what was opened is
+    # judged, not what its path leads to before or after.
+    try:
+        number = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        raise refused from None
+    file = os.fdopen(number, "rb")
+    lies = Path(f"/proc/self/fd/{number}").readlink()
+    if stat.S_ISREG(os.fstat(number).st_mode) and lies.is_relative_to(folder.resolve()):
+        return file
+    file.close()
+    raise refused
+
+
+def last_row(folder: Path, name: str, kind: str = "") -> dict[str, Any]:
+    """The last whole JSON line of a job's file, {} if there is none or it may not be read.
 
     Args:
-        path: The file.
+        folder: The job's.
+        name: Of the file.
         kind: Only a line whose `kind` this is.
     """
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL_BYTES))
-            lines = file.read().split(b"\n")[:-1]
-    except OSError:
+        file = opened(folder, name)
+    except JobRefused:
         return {}
+    if file is None:
+        return {}
+    with file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - TAIL_BYTES))
+        lines = file.read().split(b"\n")[:-1]
     for line in reversed(lines):
         with contextlib.suppress(msgspec.DecodeError):
             row: Any = msgspec.json.decode(line)
@@ -191,14 +221,15 @@ def status(folder: Path, queued: str | None) -> JobStatus:
     if ended is not None:
         state, detail = ended.state, ended.reason
     now_s = time.time() if ended is None else ended.wall_s
-    row = last_row(folder / "use.jsonl")
+    row = last_row(folder, "use.jsonl")
     log = folder / "out" / "log.jsonl"
+    told = last_row(folder, "out/log.jsonl", "progress")
     return JobStatus(
         job_id=folder.name,
         state=state,
         detail=detail,
         seconds=0.0 if began_s is None else max(0.0, now_s - began_s),
-        progress=last_row(log, "progress"),
+        progress={key: value for key, value in told.items() if isinstance(value, _TOLD)},
         recipe=_regime(folder / "recipe" / "recipe.toml"),
         log_bytes=_size(log),
         console_bytes=_size(folder / "console.txt"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from recipes.jobs import runner, store
+from recipes.jobs import runner, store, verbs
 from recipes.jobs.box import Box, LocalShell
 from recipes.jobs.records import JobRefused, JobSpec, JobState, Needs
 from robots.station import archive
@@ -152,7 +152,7 @@ async def test_a_cancelled_job_may_write_its_checkpoint_first(box) -> None:
     status = await ended(box, "j1")
 
     assert (status.state, status.detail) == (JobState.CANCELLED, "cancelled")
-    assert store.last_row(Path(box._root) / "j1" / "out" / "log.jsonl")["kind"] == "saved"
+    assert store.last_row(Path(box._root) / "j1", "out/log.jsonl")["kind"] == "saved"
 
 
 async def test_a_killed_runner_is_lost_and_takes_its_program_along(box, tmp_path) -> None:
@@ -205,7 +205,7 @@ async def test_a_job_sees_its_data_and_what_it_resumes_and_nothing_else(box, tmp
     await ended(box, "j1")
     await box.submit(spec("j2", train=look, data=(str(data),), resume_from="j1"))
     await ended(box, "j2")
-    row = store.last_row(tmp_path / "jobs" / "j2" / "out" / "log.jsonl")
+    row = store.last_row(tmp_path / "jobs" / "j2", "out/log.jsonl")
 
     assert (row["text"], row["old"], row["hidden"]) == ("seven", 4, "[]")
     assert row["others"] == "['__init__.py', 'learning']"
@@ -217,6 +217,57 @@ async def test_only_a_jobs_own_files_are_read(box) -> None:
     for name in ("job.json", "../j1/job.json", "out/checkpoints/../../job.json"):
         with pytest.raises(JobRefused, match="file"):
             await box.read("j1", name)
+
+
+LEADS_OUT = """
+import os
+from pathlib import Path
+out = Path(os.environ["ENPIRE_JOB"]) / "out"
+(out / "policy").mkdir(exist_ok=True)
+(out / "policy" / "linked.toml").symlink_to("/job/../elsewhere.txt")
+(out / "checkpoints" / "piped.safetensors").unlink(missing_ok=True)
+os.mkfifo(out / "checkpoints" / "piped.safetensors")
+(out / "log.jsonl").unlink(missing_ok=True)
+os.mkfifo(out / "log.jsonl")
+"""
+
+
+async def test_what_a_job_makes_of_its_files_leads_nowhere_and_blocks_nobody(box, tmp_path) -> None:
+    await box.submit(spec("j1", train=LEADS_OUT))
+    assert (await ended(box, "j1")).progress == {}
+    for name in ("out/policy/linked.toml", "out/checkpoints/piped.safetensors", "out/log.jsonl"):
+        with pytest.raises(JobRefused, match="link"):
+            await box.read("j1", name)
+
+
+def test_a_linked_folder_and_a_linked_log_are_not_followed(tmp_path) -> None:
+    folder, outside = tmp_path / "j1", tmp_path / "outside"
+    (folder / "out").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "policy.py").write_text("secret")
+    (outside / "log.jsonl").write_text('{"kind": "progress", "step": 7}\n')
+    (folder / "out" / "policy").symlink_to(outside)
+    (folder / "out" / "log.jsonl").symlink_to(outside / "log.jsonl")
+    with pytest.raises(JobRefused, match="link"):
+        verbs.read(folder, "out/policy/policy.py", 0, 100)
+    assert store.last_row(folder, "out/log.jsonl") == {}
+
+
+def test_a_link_within_a_job_is_refused_as_well(tmp_path) -> None:
+    folder = tmp_path / "j1"
+    (folder / "out" / "policy").mkdir(parents=True)
+    (folder / "job.json").write_text("{}")
+    (folder / "out" / "policy" / "policy.py").symlink_to(folder / "job.json")
+    with pytest.raises(JobRefused, match="link"):
+        verbs.read(folder, "out/policy/policy.py", 0, 100)
+
+
+def test_progress_is_numbers_and_words(tmp_path) -> None:
+    (tmp_path / "out").mkdir()
+    row = '{"kind": "progress", "step": [1, 2], "loss": 0.5, "deep": {"a": 1}, "lost": null}\n'
+    (tmp_path / "out" / "log.jsonl").write_text(row)
+    told = store.status(tmp_path, None).progress
+    assert told == {"kind": "progress", "loss": 0.5, "lost": None}
 
 
 def test_what_a_job_may_not_be_called() -> None:
@@ -256,7 +307,7 @@ async def test_processes_of_one_job_meet_in_their_sandbox(box, tmp_path) -> None
     console = (await box.read("j1", "console.txt")).decode()
 
     assert status.state is JobState.SUCCEEDED, console
-    row = store.last_row(tmp_path / "jobs" / "j1" / "out" / "log.jsonl")
+    row = store.last_row(tmp_path / "jobs" / "j1", "out/log.jsonl")
     assert (row["total"], row["world"]) == (3.0, 2)
 
 
