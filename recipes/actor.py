@@ -26,7 +26,7 @@ from recipes.learning.stream import ActorEnd
 from robots.drivers.base import load_driver
 from robots.station import archive
 from robots.station.authority import Authority
-from robots.station.children import PolicyChild
+from robots.station.children import ChildFailed, PolicyChild
 from robots.station.recording import Trace
 from robots.station.rollout import Rig
 from robots.station.sandboxed import SandboxedChildren
@@ -36,6 +36,7 @@ from robots.wire.records import Episode, Outcome, RecipeArchive
 
 WEIGHTS = "weights.safetensors"
 _WAIT_MS = 500
+_AGAIN_S = 1.0
 
 
 class Stand:
@@ -146,7 +147,13 @@ def act(
             weights = weights if fresh is None else fresh[1]
             assert weights is not None
             if held.get(index) != end.version:
-                stand.load(weights)
+                try:
+                    stand.load(weights)
+                except ChildFailed as error:
+                    # A machine too busy for a sandbox is so for a while only.
+                    sys.stderr.write(f"episode {number} is not played: {error}\n")
+                    time.sleep(_AGAIN_S)
+                    continue
                 held[index] = end.version
             episode, trace = stand.play(number)
             # A policy's process that failed, as on a machine that is too busy, says nothing of actions.

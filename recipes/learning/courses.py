@@ -22,7 +22,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     """One episode, on the wire and on disk; arrays as little-endian float32 bytes.
 
     Attributes:
-        number: Counts an actor's episodes; a gap tells how many were lost on the way.
+        number: The actor's count of episodes, those that it did not hand over included.
         states: (steps, numbers), every observation in the task's order.
         actions: (steps, numbers of an action), as asked for.
         sources: Who each action came from, one a step, as a place in `SOURCES`.

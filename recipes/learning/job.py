@@ -27,6 +27,7 @@ class Job:
     Attributes:
         out: Where it may write.
         data: Folders it may read, in the order of the job's `data`.
+        earlier: `out` of the job that this one resumes; there may be none.
     """
 
     def __init__(self, root: Path) -> None:
@@ -36,7 +37,7 @@ class Job:
         self.data = (
             sorted(found.iterdir(), key=lambda path: int(path.name)) if found.is_dir() else []
         )
-        self._earlier = root / "resume"
+        self.earlier = root / "resume"
         self._log = (self.out / "log.jsonl").open("ab", buffering=0)
         self._began_s = time.monotonic()
         self._first: int | None = None
@@ -89,7 +90,7 @@ class Job:
 
     def resume(self, name: str = "last") -> "tuple[dict[str, Tensor], dict[str, Any]] | None":
         """The checkpoint to go on from: this job's own, else of the job that it resumes."""
-        for folder in (self.out, self._earlier):
+        for folder in (self.out, self.earlier):
             path = folder / "checkpoints" / f"{name}.safetensors"
             if path.exists():
                 return load(path)

@@ -1,7 +1,8 @@
 """Actor and learner apart: episodes go one way, weights the other, and neither waits for the other.
 
 The learner binds two Unix sockets in a folder that both see. Episodes are pushed to one; what a
-learner that stands still or is gone does not take is kept by the actor, oldest dropped first. On the
+learner that stands still or is gone does not take is kept by the actor, oldest dropped first. What a
+killed learner had not read yet is lost with it. On the
 other the newest weights are published as one message, their SHA-256 before them: an actor has a
 whole version or the one before.
 """
@@ -21,7 +22,9 @@ EPISODES, WEIGHTS = "episodes.sock", "weights.sock"
 HELD = 200
 """Episodes on either side of the wire, and as many kept by an actor beyond."""
 _DIGEST_BYTES = 32
-TIMES = LinkTimes()
+# A Unix socket tells of a dead peer by itself; a learner that stands still is not to be hung up on,
+# since what it has not read yet would be lost.
+TIMES = LinkTimes(heartbeat=0, silence=0)
 
 
 class LearnerEnd:

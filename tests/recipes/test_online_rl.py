@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -90,6 +91,21 @@ class Processes:
         lines = path.read_text().splitlines() if path.exists() else []
         return [row for row in map(json.loads, lines) if row["kind"] == kind]
 
+    def arrived(self) -> set[int]:
+        """Numbers of the episodes that the learner has."""
+        return {
+            msgspec.msgpack.decode(path.read_bytes(), type=Course).number
+            for path in (self.job / "out" / "episodes").glob("*.course")
+        }
+
+    def go_on(self) -> Path:
+        """A job that resumes this one."""
+        later = self.root / "later"
+        later.mkdir()
+        (later / "data").symlink_to(self.job / "data")
+        (later / "resume").symlink_to(self.job / "out")
+        return later
+
     def until(self, true, what: str) -> None:
         while not true():
             for process in self.running:
@@ -123,6 +139,8 @@ def test_the_actor_goes_on_while_the_learner_stands_still_or_is_dead(processes) 
     p.until(lambda: len(p.played()) > still + 8, "episodes go on beside a stopped learner")
     learner.send_signal(signal.SIGCONT)
     p.until(lambda: p.played()[-1]["kept"] == 0, "what was kept is sent")
+    sound = {row["number"] for row in p.played() if not row["reason"].startswith("policy_")}
+    p.until(lambda: p.arrived() >= sound, "not one is lost that was played meanwhile")
     p.until((p.job / "out/checkpoints/last.safetensors").exists, "a checkpoint")
 
     learner.kill()
@@ -138,6 +156,12 @@ def test_the_actor_goes_on_while_the_learner_stands_still_or_is_dead(processes) 
     assert after["episodes"] >= before[-1]["episodes"]
     p.until(lambda: p.played()[-1]["weights"] != seen, "its weights are played")
     assert all(row["dropped"] == 0 for row in p.played())
+
+    learned = len(list((p.job / "out" / "episodes").glob("*.course")))
+    p.job = p.go_on()
+    p.learner()
+    p.until(lambda: p.rows("ready"), "another job resumes that one")
+    assert p.rows("ready")[-1]["episodes"] >= learned
 
 
 def one(number: int, source: str = "rl", *, success: bool = False) -> Course:
@@ -158,6 +182,45 @@ def test_episodes_are_kept_without_a_learner_and_the_oldest_dropped(tmp_path) ->
     assert found == list(range(5, HELD + 5))
     actor.close()
     learner.close()
+
+
+LISTENS = """
+import sys
+from pathlib import Path
+from recipes.learning.stream import LearnerEnd
+end = LearnerEnd(Path.cwd())
+while True:
+    for course, _ in end.take(100):
+        print(course.number, flush=True)
+"""
+
+
+def test_a_learner_that_stands_still_loses_no_episode(tmp_path) -> None:
+    long = (np.ones((250, 40)), np.ones((250, 8)), ["rl"] * 250)
+    with (tmp_path / "told").open("wb") as told:
+        learner = subprocess.Popen([sys.executable, "-c", LISTENS], cwd=tmp_path, stdout=told)
+    actor = ActorEnd(tmp_path)
+
+    def heard() -> set[int]:
+        actor.flush()
+        return {int(line) for line in (tmp_path / "told").read_text().split()}
+
+    try:
+        actor.give(course(0, *long, success=True))
+        while heard() != {0}:
+            time.sleep(0.05)
+        learner.send_signal(signal.SIGSTOP)
+        for number in range(1, 61):
+            actor.give(course(number, *long, success=True))
+            time.sleep(0.1)
+        learner.send_signal(signal.SIGCONT)
+        while len(heard()) < 61:
+            time.sleep(0.05)
+    finally:
+        learner.kill()
+        learner.wait()
+        actor.close()
+    assert (actor.kept, actor.dropped) == (0, 0)
 
 
 def test_weights_are_the_newest_and_whole(tmp_path) -> None:

@@ -252,8 +252,9 @@ class Run:
         else:
             learner.load(found[0])
             self.step, self.spent_s = int(found[1]["step"]), float(found[1]["seconds"])
-        for path in sorted(self.kept.glob("*.course")):
-            self._add(read(path))
+        for folder in (job.earlier / "episodes", self.kept):
+            for path in sorted(folder.glob("*.course")):
+                self._add(read(path))
         self.end = LearnerEnd(job.out)
         job.write("ready", step=self.step, episodes=len(self.outcomes))
 
