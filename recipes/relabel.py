@@ -79,6 +79,10 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="dataset")
     options = parser.parse_args()
     task = load_task(options.task)
+    if bool(options.near_to) != (options.near > 0.0):
+        parser.error("--near-to and --near go together")
+    if options.near_to and options.near_to not in {each.key for each in task.spec.observation}:
+        parser.error(f"--near-to: {task.spec.name} observes no {options.near_to!r}")
     files = sorted(options.recordings.glob("*.npz"))
     if not files:
         parser.error(
@@ -92,7 +96,7 @@ def main() -> int:
         writer.add(task.spec.description or task.spec.name, columns)
         frames += len(columns["action"])
     sys.stdout.write(f"{options.output}: {frames} frames of {len(files)} recordings\n")
-    return 0
+    return 0 if frames else 1
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ pytest.importorskip("torch", reason="torch is not installed: pip install 'enpire
 pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'enpire-tui[data]'")
 
 from enpire_tui import evaluate
-from recipes import shipped
+from recipes import relabel, shipped
 from recipes.learning.job import load
 from recipes.relabel import labels
 from robots.dataset.export import state_names
@@ -241,3 +241,23 @@ def test_a_template_runs_as_it_stands(regime, tmp_path) -> None:
     wanted = evaluate.Options(recipe=regime, task="pin_insertion", episodes=4, json=True)
     done = evaluate.recorded(shipped.pack("pin_insertion", regime), wanted)
     assert [each.outcome for each in done].count(Outcome.SUCCESS) >= 2
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--near-to", "hand_position_m"], "go together"),
+        (["--near", "0.006"], "go together"),
+        (["--near-to", "hand", "--near", "0.006"], "observes no 'hand'"),
+    ],
+)
+def test_a_relabelling_that_could_keep_nothing_is_refused(
+    given, said, tmp_path, monkeypatch, capsys
+) -> None:
+    (tmp_path / "a.npz").touch()
+    told = ["relabel", str(tmp_path), "--task", "pin_insertion", "-o", str(tmp_path / "d"), *given]
+    monkeypatch.setattr("sys.argv", told)
+    with pytest.raises(SystemExit) as refused:
+        relabel.main()
+    assert refused.value.code == 2
+    assert said in capsys.readouterr().err
