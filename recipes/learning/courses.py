@@ -91,16 +91,15 @@ def by_name(states: Array, names: Sequence[str]) -> dict[str, Array]:
     }
 
 
-def chunks(states: Array, actions: Array, length: int, origin: Array | None) -> Array:
+def chunks(actions: Array, length: int, origin: Array | None) -> Array:
     """The actions that follow each step, (steps, length, numbers of an action).
 
     Args:
-        states: Of an episode.
-        actions: Beyond the episode's end its last action stands.
+        actions: Of an episode; beyond its end its last action stands.
         length: Actions of a chunk.
         origin: (steps, numbers): what the first numbers of an action are measured from, or None.
     """
-    ahead = np.minimum(np.arange(len(states))[:, None] + np.arange(length), len(states) - 1)
+    ahead = np.minimum(np.arange(len(actions))[:, None] + np.arange(length), len(actions) - 1)
     found = actions[ahead].copy()
     if origin is not None:
         found[..., : origin.shape[1]] -= origin[:, None]

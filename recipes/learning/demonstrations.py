@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recipes.learning import courses
 from robots.dataset.reader import Dataset
 
 Array = NDArray[np.float32]
@@ -82,17 +83,13 @@ def episodes(*folders: Path) -> Iterator[Recorded]:
         names: list[str] = data.info["features"]["observation.state"]["names"] or []
         if not names:
             raise ValueError(f"{folder}/meta/info.json: observation.state has no names")
-        keys = [name.rpartition(".")[0] for name in names]
         states, actions, rewards = (
             np.asarray(data.columns[name], dtype=np.float32)
             for name in ("observation.state", "action", "next.reward")
         )
         starts = np.flatnonzero(np.diff(data.episode, prepend=-1))
         for first, end in zip(starts, [*starts[1:], len(states)], strict=True):
-            seen = {
-                key: states[first:end, [n for n, each in enumerate(keys) if each == key]]
-                for key in dict.fromkeys(keys)
-            }
+            seen = courses.by_name(states[first:end], names)
             yield Recorded(seen, actions[first:end], rewards[first:end])
 
 
@@ -105,12 +102,8 @@ def chunks(episode: Recorded, length: int, relative_to: str = "") -> Array:
         relative_to: Observation that the first numbers of an action are measured from, such as the
             hand's position: what is learned is then where to go from here; "" for none.
     """
-    ahead = np.arange(len(episode))[:, None] + np.arange(length)
-    actions = episode.actions[np.minimum(ahead, len(episode) - 1)].copy()
-    if relative_to:
-        origin = episode.seen[relative_to]
-        actions[..., : origin.shape[1]] -= origin[:, None]
-    return actions
+    origin = episode.seen[relative_to] if relative_to else None
+    return courses.chunks(episode.actions, length, origin)
 
 
 def tensors(*arrays: Array, device: str = "cpu") -> list[Tensor]:

@@ -92,7 +92,7 @@ class Learner:
     def _chunks(self, states: Array, actions: Array) -> Array:
         relative_to = self.settings["relative_to"]
         origin = by_name(states, self.names)[relative_to] if relative_to else None
-        return chunks(states, actions, self.settings["chunk"], origin)
+        return chunks(actions, self.settings["chunk"], origin)
 
     def _scales(self, courses: list[Course]) -> dict[str, Array]:
         """Middle and spread of what is seen and done, from demonstrations."""

@@ -19,7 +19,7 @@ def episode(sources: list[str], *, success: bool) -> Course:
 def transitions() -> Transitions:
     return Transitions(
         lambda states: states,
-        lambda states, actions: chunks(states, actions, CHUNK, None).reshape(len(states), -1),
+        lambda states, actions: chunks(actions, CHUNK, None).reshape(len(states), -1),
         CHUNK,
         DISCOUNT,
     )
@@ -51,7 +51,7 @@ def test_a_chunk_is_taught_if_every_action_of_it_was() -> None:
 def test_chunks_are_measured_from_where_they_begin() -> None:
     states = np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0]], dtype=np.float32)
     actions = np.array([[1.0, 7.0], [2.0, 7.0], [3.0, 7.0]], dtype=np.float32)
-    found = chunks(states, actions, 2, states[:, :1])
+    found = chunks(actions, 2, states[:, :1])
     assert found.tolist() == [
         [[1.0, 7.0], [2.0, 7.0]],
         [[1.0, 7.0], [2.0, 7.0]],
