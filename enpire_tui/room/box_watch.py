@@ -59,17 +59,20 @@ class BoxWatch:
 
     def jobs(self) -> Jobs:
         """What is known now."""
-        seen = [JobSeen(box, each) for box, found in self._known.items() for each in found]
+        known = [(box, self._known.get(box, [])) for box in self._boxes]
+        seen = [JobSeen(box, each) for box, found in known for each in found]
         asked = bool(self._boxes) and self._boxes.keys() <= {*self._known, *self._faults}
         return Jobs(tuple(seen), dict(self._faults), self._detail, asked)
 
     def look(self, job: JobSeen | None) -> None:
         """Whose curves and log are read from now on."""
-        self._watched = True
-        if job is None or (self._detail is not None and self._detail.key == job.key):
+        back, self._watched = not self._watched, True
+        if job is None:
             return
-        self._detail = JobDetail(job.box, job.status.job_id)
-        if job.box in self._wake:
+        same = self._detail is not None and self._detail.key == job.key
+        if not same:
+            self._detail = JobDetail(job.box, job.status.job_id)
+        if job.box in self._wake and (back or not same):
             self._wake[job.box].set()
 
     def look_away(self) -> None:
@@ -89,12 +92,13 @@ class BoxWatch:
 
     async def _ask_for_ever(self, name: str, box: "Box") -> None:
         while True:
+            # Before the question: who wakes it during one is heard after it.
+            self._wake[name].clear()
             began_s = self._clock.monotonic()
             await self._ask(name, box)
             took_s = self._clock.monotonic() - began_s
             every_s = SEEN_S if self._watched else UNSEEN_S
             pause_s = max(every_s, took_s / SHARE)
-            self._wake[name].clear()
             try:
                 await self._clock.wait_for(self._wake[name].wait(), pause_s)
             except TimeoutError:
@@ -108,7 +112,11 @@ class BoxWatch:
             self._faults.pop(name, None)
             detail = self._detail
             if self._watched and detail is not None and detail.box == name:
-                await self._read(box, detail)
+                try:
+                    await self._read(box, detail)
+                except JobRefused as refused:
+                    # One job's affair: its box has just told of all.
+                    self._faults[name] = str(refused)
         except (ShellBroken, JobRefused) as error:
             self._faults[name] = str(error)
             self._known[name] = [_unknown(each) for each in self._known.get(name, [])]
@@ -141,8 +149,11 @@ class BoxWatch:
 
 
 def _whole(content: bytes) -> int:
-    """Bytes of the lines that are there to their end."""
-    return content.rfind(b"\n") + 1
+    """Bytes of the lines that are there to their end; a line longer than an answer is passed over."""
+    from recipes.jobs.box import CHUNK_BYTES
+
+    whole = content.rfind(b"\n") + 1
+    return whole or (len(content) if len(content) >= CHUNK_BYTES else 0)
 
 
 def _unknown(status: JobStatus) -> JobStatus:

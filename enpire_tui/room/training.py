@@ -8,6 +8,10 @@ from enpire_tui.room.text import clean
 from recipes.jobs.records import JobState, JobStatus, Use
 
 POINTS_KEPT = 2000
+# Characters kept of a line that is still being written.
+LINE_KEPT = 1 << 14
+# A figure beyond this is no figure of a training, and would not fit an axis.
+LARGEST = 1e100
 USES_KEPT = 600
 CONSOLE_KEPT = 400
 # Of a progress row, what is no figure of the training.
@@ -39,8 +43,12 @@ class JobSeen(NamedTuple):
 
     def number(self, name: str) -> float | None:
         """A figure of its last progress row."""
-        value = self.status.progress.get(name)
-        return float(value) if isinstance(value, int | float) else None
+        return figure(self.status.progress.get(name))
+
+
+def figure(value: object) -> float | None:
+    """A number as training code told it, None for what cannot be drawn; the code may tell anything."""
+    return float(value) if isinstance(value, int | float) and abs(value) < LARGEST else None
 
 
 class Curve:
@@ -87,12 +95,13 @@ class JobDetail:
 
     def take_row(self, row: Mapping[str, Any]) -> None:
         """Take in a row of its log."""
-        step = row.get("step")
-        if row.get("kind") != "progress" or not isinstance(step, int | float):
+        step = figure(row.get("step"))
+        if row.get("kind") != "progress" or step is None:
             return
-        for name, value in row.items():
-            if name not in NO_FIGURES and isinstance(value, int | float):
-                self.curves.setdefault(clean(name), Curve()).add(float(step), float(value))
+        for name, told in row.items():
+            value = figure(told)
+            if name not in NO_FIGURES and value is not None:
+                self.curves.setdefault(clean(name), Curve()).add(step, value)
 
     def take_use(self, use: Use) -> None:
         """Take in a sample of its box."""
@@ -102,6 +111,8 @@ class JobDetail:
         """Take in more of what it printed; of a line that was rewritten, as bars are, the last is kept."""
         *whole, self._open = (self._open + text).split("\n")
         self.console += [line.rstrip("\r").rpartition("\r")[2] for line in whole]
+        done = self._open.rstrip("\r")
+        self._open = self._open[done.rfind("\r") + 1 :][-LINE_KEPT:]
 
     @property
     def tail(self) -> list[str]:
@@ -130,7 +141,7 @@ class Jobs(NamedTuple):
 
     @property
     def ordered(self) -> list[JobSeen]:
-        """Those that work or wait first, then the ended; the newest of each first."""
+        """Those that work or wait first, then the ended; the newest of each box first."""
         newest = enumerate(self.seen)
         return [
             each

@@ -266,7 +266,7 @@ def rows(content: bytes) -> list[dict[str, Any]]:
     """Rows of a log, whole lines; a line that is none is left out, which is its writer's affair."""
     found: list[dict[str, Any]] = []
     for line in content.split(b"\n"):
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
             row: Any = msgspec.json.decode(line)
             if isinstance(row, dict):
                 found.append(row)

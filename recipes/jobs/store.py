@@ -199,7 +199,7 @@ def last_row(folder: Path, name: str, kind: str = "") -> dict[str, Any]:
         file.seek(max(0, size - TAIL_BYTES))
         lines = file.read().split(b"\n")[:-1]
     for line in reversed(lines):
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(msgspec.DecodeError, RecursionError):
             row: Any = msgspec.json.decode(line)
             if isinstance(row, dict) and (not kind or row.get("kind") == kind):
                 return row

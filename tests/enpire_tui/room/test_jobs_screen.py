@@ -2,10 +2,12 @@
 
 import asyncio
 
+import msgspec
+
 from enpire_tui.room.app import RoomApp
 from enpire_tui.room.box_watch import BoxWatch
 from enpire_tui.room.screens.dialogs import Dialog
-from enpire_tui.room.training import POINTS_KEPT, Curve, JobDetail, Jobs
+from enpire_tui.room.training import LINE_KEPT, POINTS_KEPT, Curve, JobDetail, Jobs, JobSeen
 from enpire_tui.room.views import job_list, plot
 from recipes.jobs.box import Box, LocalBox, ShellBroken
 from recipes.jobs.records import JobState
@@ -186,9 +188,26 @@ def test_a_log_keeps_the_last_of_a_rewritten_line_and_the_line_being_written():
     assert detail.tail == ["one", "100%", "half"]
 
 
+def test_a_bar_that_is_rewritten_for_ever_stays_small():
+    detail = JobDetail("local", "j")
+    for share in range(5_000):
+        detail.take_console(f"\r{share / 50:.2f}% of a long run")
+    assert detail.tail == ["99.98% of a long run"]
+    assert len(detail._open) < 100
+    detail.take_console("\r" + "x" * 100_000)
+    assert len(detail._open) == LINE_KEPT
+
+
 def test_rows_that_are_no_progress_or_no_numbers_draw_nothing():
     detail = JobDetail("local", "j")
     detail.take_row({"kind": "note", "step": 1, "loss": 1.0})
     detail.take_row({"kind": "progress", "step": "x", "loss": 1.0})
     detail.take_row({"kind": "progress", "step": 2, "loss": None, "word": "a", "rate_hz": 3.0})
+    for odd in (10**400, -(10**400), 1e308, -1e308):
+        detail.take_row({"kind": "progress", "step": 2, "loss": odd})
+        detail.take_row({"kind": "progress", "step": odd, "loss": 1.0})
     assert detail.curves == {}
+    status = msgspec.structs.replace(
+        JOBS[0].status, progress={"step": 10**400, "seconds_left": 1e308}
+    )
+    assert job_list.left(JobSeen("local", status)) == "-"
