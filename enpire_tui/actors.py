@@ -60,8 +60,12 @@ async def beside(
     told = ["--task", task, "--recipe", str(job / "recipe"), "--link", str(job / "out")]
     told += ["--stations", ",".join(map(str, stations)), *([] if sandboxed else ["--unsandboxed"])]
     with (job / "actor.jsonl").open("ab") as rows, (job / "actor.txt").open("ab") as words:
+        # Its standard input ends with this process, however that ends.
         actor = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "recipes.actor", *told, stdout=rows, stderr=words
+            *(sys.executable, "-m", "recipes.actor", *told, "--until-eof"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=rows,
+            stderr=words,
         )
         try:
             yield

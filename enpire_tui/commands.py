@@ -366,7 +366,10 @@ def transfer(arguments: argparse.Namespace) -> int:
     view.ended = view.ended or chosen.outcome
     text = summarise(view)
     if arguments.output is not None:
-        arguments.output.write_text(text, encoding="utf-8")
+        try:
+            arguments.output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise lifecycle.Fault(f"{arguments.output}: {error.strerror}") from None
     if arguments.json:
         say("Transfer", run=chosen.run_id, text=text, file=str(arguments.output or ""))
     elif arguments.output is None:

@@ -157,6 +157,9 @@ def _check_outside(fleet: Fleet, refuse: Refuse) -> None:
     for name in fleet.providers:
         if name not in PROVIDERS:
             raise refuse(f"providers.{name}", _one_of(name, PROVIDERS))
+        for key in ("requests_per_minute", "tokens_per_minute"):
+            if getattr(fleet.providers[name], key) < 0:
+                raise refuse(f"providers.{name}.{key}", "must be 0 or more; 0 is no limit")
     for name, text in fleet.people.items():
         if not re.fullmatch(r"[0-9a-f]{64}", text):
             raise refuse(f"people.{name}", "is not a public key; use its 64 hexadecimal digits")

@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -193,6 +194,12 @@ def _with_knobs(files: Mapping[str, bytes], knobs: Mapping[str, float]) -> dict[
     return {**files, "recipe.toml": text.encode()}
 
 
+def _end_with_input() -> None:
+    """Whoever started it holds the other end, and may be killed."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m recipes.actor", description=__doc__)
     parser.add_argument("--task", required=True)
@@ -200,8 +207,11 @@ def main() -> None:
     parser.add_argument("--link", type=Path, required=True, help="folder of the learner's sockets")
     parser.add_argument("--stations", default="1", help="seeds of the worlds, with commas")
     parser.add_argument("--unsandboxed", action="store_true")
+    parser.add_argument("--until-eof", action="store_true", help="end with standard input")
     told = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if told.until_eof:
+        threading.Thread(target=_end_with_input, daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
         act(
             told.task,

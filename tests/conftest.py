@@ -35,7 +35,7 @@ def _near(address: object) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def this_machine_only() -> Iterator[None]:
-    """No test connects beyond this machine: not to a provider of models, not to anyone."""
+    """The tests' own process connects to nobody beyond this machine: to no provider of models, to nobody."""
 
     def guarded(
         connect: Callable[[socket.socket, Any], Any],

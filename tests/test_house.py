@@ -1,6 +1,7 @@
 """The house: whose packages these are, and which floor may import which."""
 
 import importlib
+import socket
 import subprocess
 import sys
 import tomllib
@@ -61,3 +62,10 @@ def test_a_floor_imports_only_floors_below_it() -> None:
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["connect", "connect_ex"])
+@pytest.mark.parametrize("address", [("192.0.2.1", 9), ("api.anthropic.com", 443)])
+def test_a_test_connects_to_nobody_beyond_this_machine(name: str, address: tuple[str, int]) -> None:
+    with socket.socket() as tried, pytest.raises(PermissionError, match="beyond this machine"):
+        getattr(tried, name)(address)

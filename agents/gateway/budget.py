@@ -16,13 +16,7 @@ class Budget:
     def apply(self, event: AnyEvent) -> None:
         """Count a row of the journal."""
         if isinstance(event, TokensMetered):
-            spent = self.spent(event.agent)
-            self._spent[event.agent] = Usage(
-                fresh_input=spent.fresh_input + event.fresh_input,
-                cached_input=spent.cached_input + event.cached_input,
-                output=spent.output + event.output,
-                reasoning=spent.reasoning + event.reasoning,
-            )
+            self._spent[event.agent] = self.spent(event.agent).plus(event)
 
     def spent(self, agent: str) -> Usage:
         """Tokens of an agent so far."""

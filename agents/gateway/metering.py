@@ -12,6 +12,7 @@ from typing import Literal, cast
 
 import msgspec
 
+from robots.wire.events import TokensMetered
 from robots.wire.records import Frozen
 
 Provider = Literal["anthropic", "openai"]
@@ -33,6 +34,15 @@ class Usage(Frozen):
     def uncached(self) -> int:
         """Tokens that a budget counts: fresh input and output."""
         return self.fresh_input + self.output
+
+    def plus(self, event: TokensMetered) -> "Usage":
+        """With a metered response added."""
+        return Usage(
+            fresh_input=self.fresh_input + event.fresh_input,
+            cached_input=self.cached_input + event.cached_input,
+            output=self.output + event.output,
+            reasoning=self.reasoning + event.reasoning,
+        )
 
 
 def provider_of(path: str) -> Provider | None:

@@ -239,6 +239,9 @@ class RoomState:
         match event:
             case ev.AgentStateChanged(state=state, detail=detail):
                 seen.state, seen.detail, seen.state_wall_s = state, detail, row.wall_s
+                if state == "STOPPED":
+                    # Nobody is left to be answered.
+                    seen.question = None
             case ev.IdeaOpened(idea_id=idea_id, hypothesis=hypothesis):
                 seen.idea_id, seen.hypothesis = idea_id, hypothesis
             case ev.AgentAsked():
@@ -263,12 +266,7 @@ class RoomState:
         if seen is not None:
             seen.tokens.append((wall_s, event.fresh_input + event.output))
             seen.model = event.model or seen.model
-            seen.spent = Usage(
-                fresh_input=seen.spent.fresh_input + event.fresh_input,
-                cached_input=seen.spent.cached_input + event.cached_input,
-                output=seen.spent.output + event.output,
-                reasoning=seen.spent.reasoning + event.reasoning,
-            )
+            seen.spent = seen.spent.plus(event)
 
     def _note(self, source: str, row: Row) -> None:
         told = words.event(row.event)

@@ -1,7 +1,10 @@
 """A recipe that learns online: who gets an actor, and one whole training by the public command."""
 
 import json
+import subprocess
+import sys
 
+import psutil
 import pytest
 
 from enpire_tui import actors
@@ -56,3 +59,32 @@ def test_a_policy_is_trained_online_and_comes_back_whole(tmp_path, monkeypatch, 
     played = (home / "jobs" / "j1" / "actor.jsonl").read_text().splitlines()
     assert json.loads(played[0])["weights"]
     assert list((home / "jobs" / "j1" / "out" / "episodes").glob("*.course"))
+
+
+FOLLOWS = """
+import asyncio, sys
+from pathlib import Path
+from enpire_tui import actors
+
+async def main():
+    async with actors.beside(Path(sys.argv[1]), "push_t", (1,), sandboxed=True):
+        print("up", flush=True)
+        await asyncio.sleep(3600)
+
+asyncio.run(main())
+"""
+
+
+def test_an_actor_ends_with_whoever_started_it_also_where_that_is_killed(tmp_path) -> None:
+    (tmp_path / "out").mkdir()
+    files = shipped.pack("pin_insertion", "online_rl").files
+    (tmp_path / "recipe").mkdir()
+    for name, content in files.items():
+        (tmp_path / "recipe" / name).write_bytes(content)
+    told = [sys.executable, "-c", FOLLOWS, str(tmp_path)]
+    with subprocess.Popen(told, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"up\n"
+        (actor,) = psutil.Process(parent.pid).children()
+        parent.kill()
+    assert psutil.wait_procs([actor], timeout=60.0)[1] == []

@@ -147,3 +147,10 @@ def test_a_fleet_of_command_line_agents_reaches_the_provider_of_their_program(tm
 
 def test_an_unknown_provider_is_refused(tmp_path):
     assert "providers.parrot" in refused(tmp_path, "[providers.parrot]\n" + STATION)
+
+
+@pytest.mark.parametrize("key", ["requests_per_minute", "tokens_per_minute"])
+def test_a_limit_below_nothing_is_refused_before_a_gateway_reads_it(tmp_path, key):
+    words = refused(tmp_path, f"[providers.anthropic]\n{key} = -1\n" + STATION)
+    assert f"providers.anthropic.{key}" in words
+    assert "0 is no limit" in words

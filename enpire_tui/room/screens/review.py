@@ -115,7 +115,7 @@ class ReviewScreen(RoomScreen):
             shown.following = session.transcript.run.live
             while True:
                 more = self.is_active and session.work(SLICE_S, time.monotonic)
-                if self._only and not more:
+                if self._only and self.is_active and not more:
                     self._narrow_now(session)
                 target = session.take_target()
                 if target is not None:
@@ -222,6 +222,10 @@ class ReviewScreen(RoomScreen):
     def narrow_to(self, words: str) -> None:
         """Show only these lines, at their end, once the run is read."""
         self._only = words
+        if self._run_id:
+            # The fleet's agents of today are in its newest run.
+            self._run_id = ""
+            self._begin()
         self._wake.set()
 
     def _narrow_now(self, session: Session) -> None:

@@ -72,15 +72,14 @@ def left_of(moment: Moment, agent: AgentSeen) -> int | None:
     if not tokens:
         return None
     share = tokens // max(1, len(moment.state.agents))
-    return max(0, share - agent.spent.fresh_input - agent.spent.output)
+    return max(0, share - agent.spent.uncached)
 
 
 def _left(moment: Moment, agent: AgentSeen) -> tuple[str, str]:
     left = left_of(moment, agent)
     if left is None:
         return "-", "dim"
-    spent = agent.spent.fresh_input + agent.spent.output
-    return count(left), "warn" if left < (left + spent) / 5 else ""
+    return count(left), "warn" if left < (left + agent.spent.uncached) / 5 else ""
 
 
 def detail(moment: Moment, agent: AgentSeen, width: int) -> list[Line]:

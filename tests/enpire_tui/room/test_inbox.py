@@ -175,3 +175,13 @@ def test_a_number_is_a_choice_only_where_there_is_one():
     assert chosen("3", ("short", "long")) == "3"
     assert chosen("0", ("short", "long")) == "0"
     assert chosen("12 mm", ()) == "12 mm"
+
+
+def test_nobody_is_asked_to_answer_an_agent_that_is_gone():
+    feed = SampleFeed()
+    journals = Journals(feed.state)
+    journals._seqs["a1"] = 100
+    journals.add("a1", 560.0, ASKED)
+    assert feed.state.agents["a1"].question is not None
+    journals.add("a1", 561.0, ev.AgentStateChanged(state="STOPPED", detail="by ann"))
+    assert feed.state.agents["a1"].question is None
