@@ -86,6 +86,27 @@ class Ensemble(nn.Module):
                 hidden = nn.functional.relu(hidden, inplace=True)
         return hidden
 
+    def least(self, inputs: Tensor) -> Tensor:
+        """The smallest of the members' outputs for each input, differentiable by the inputs.
+
+        A minimum's gradient passes through one member alone: all are evaluated without gradients,
+        then each on the inputs for which it is the smallest, which spares the others' backward pass.
+
+        Args:
+            inputs: (batch, in).
+
+        Returns:
+            (batch, out); out is 1.
+        """
+        with torch.no_grad():
+            member = self(inputs).squeeze(-1).argmin(0)
+        found = inputs.new_zeros(len(inputs), 1)
+        for number in member.unique().tolist():
+            rows = (member == number).nonzero().squeeze(-1)
+            value = self(inputs.index_select(0, rows), [number])[0]
+            found = found.index_copy(0, rows, value)
+        return found
+
 
 class Actor(nn.Module):
     """A Gaussian squashed by tanh: actions in (-1, 1).

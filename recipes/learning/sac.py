@@ -23,7 +23,8 @@ class Settings:
 
     Attributes:
         critics: Members of the ensemble.
-        pair: How many targets, drawn at random, the minimum is over; 0 for all.
+        pair: How many targets, drawn at random, the minimum is over; 0 for all, and then the actor
+            goes by the least critic as well.
         bc_weight: Weight of the BC term, against the critics' mean value scaled to about 1.
         layer_norm: Of the critics.
         actor_layer_norm: Of the actor.
@@ -115,9 +116,14 @@ class Sac:
         action, log_prob = self.actor.sample(observation)
         for parameter in self.critics.parameters():
             parameter.requires_grad_(False)
-        value = self.critics(torch.cat((observation, action), -1)).squeeze(-1)
-        # SAC takes the worse of two; with many critics their mean does as well (REDQ, 2101.05982).
-        value = value.amin(0) if s.critics <= 2 else value.mean(0)
+        judged = torch.cat((observation, action), -1)
+        # SAC takes the least; with a random pair in the targets the mean of all (REDQ, 2101.05982).
+        if s.critics <= 2:
+            value = self.critics(judged).squeeze(-1).amin(0)
+        elif s.pair:
+            value = self.critics(judged).squeeze(-1).mean(0)
+        else:
+            value = self.critics.least(judged).squeeze(-1)
         told: dict[str, Tensor] = {}
         loss = (self.log_alpha.exp().detach() * log_prob - value).mean()
         if s.bc_weight and demonstrations is not None:

@@ -41,3 +41,17 @@ def test_chosen_members_are_those_of_the_whole() -> None:
     ensemble = Ensemble(4, (5, 16, 1))
     inputs = torch.randn(7, 5)
     torch.testing.assert_close(ensemble(inputs, [2, 0]), ensemble(inputs)[[2, 0]])
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_the_least_member_has_the_minimums_value_and_gradient(layer_norm) -> None:
+    torch.manual_seed(0)
+    ensemble = Ensemble(10, (5, 16, 1), layer_norm=layer_norm).double().requires_grad_(False)
+    inputs = torch.randn(64, 5, dtype=torch.float64, requires_grad=True)
+
+    whole, least = ensemble(inputs).amin(0), ensemble.least(inputs)
+    assert len(ensemble(inputs).argmin(0).unique()) > 1
+    torch.testing.assert_close(least, whole)
+    (expected,) = torch.autograd.grad(whole.square().sum(), inputs)
+    (found,) = torch.autograd.grad(least.square().sum(), inputs)
+    torch.testing.assert_close(found, expected)
