@@ -1,8 +1,8 @@
 """Fingerprints of changes: what makes two ideas the same trial, so that none is run twice.
 
-A change is compared with the code it changes. Numeric knobs are compared by their position in
-their range, in fortieths, so that 0.501 repeats 0.500; code is compared without its comments, blank
-lines and indentation. The same change of another base is another trial.
+Only what a change makes of the files that it changes counts. Numeric knobs are compared by their position in
+their range, in fortieths, so that 0.501 repeats 0.500; code is compared as Python itself would print
+it, without comments. The same change of another base is another trial.
 """
 
 import ast
@@ -28,18 +28,12 @@ def fingerprint(base: Mapping[str, bytes], changed: Mapping[str, bytes], base_id
     Returns:
         Sixteen hexadecimal digits; "" if nothing changed.
     """
-    lines: list[str] = []
+    parts: list[str] = []
     for path in sorted({*base, *changed}):
-        before, after = base.get(path), changed.get(path)
-        if before == after:
-            continue
-        old = _normalised(path, before)
-        new = _normalised(path, after)
-        lines += [f"-{path} {line}" for line in old if line not in new]
-        lines += [f"+{path} {line}" for line in new if line not in old]
-    if not lines:
-        return ""
-    return claim_fingerprint(base_id, *sorted(lines))
+        lines = _normalised(path, changed.get(path))
+        if lines != _normalised(path, base.get(path)):
+            parts += [path, *(["gone"] if lines is None else lines)]
+    return claim_fingerprint(base_id, *parts) if parts else ""
 
 
 def claim_fingerprint(*parts: str) -> str:
@@ -47,9 +41,9 @@ def claim_fingerprint(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _normalised(path: str, content: bytes | None) -> list[str]:
+def _normalised(path: str, content: bytes | None) -> list[str] | None:
     if content is None:
-        return []
+        return None
     text = content.decode(errors="replace")
     if path == RECIPE_FILE:
         return _knob_lines(text)
@@ -61,7 +55,7 @@ def _normalised(path: str, content: bytes | None) -> list[str]:
 def _code_lines(text: str) -> list[str]:
     """Lines of code as Python itself would print them; comments and layout do not count."""
     with contextlib.suppress(SyntaxError, ValueError, RecursionError):
-        text = ast.unparse(ast.parse(text))
+        return ast.unparse(ast.parse(text)).splitlines()
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -55,7 +55,8 @@ class Limiter:
         self._requests: deque[float] = deque()
         self._tokens: deque[tuple[float, int]] = deque()
         self._parked_until_s = 0.0
-        self._refusals = 0
+        # Twice as long with each refusal, 0 after an answer.
+        self._park_s = 0.0
         # By agent, the one whose turn is next first.
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
         self._alarm: asyncio.TimerHandle | None = None
@@ -98,14 +99,16 @@ class Limiter:
         Returns:
             Seconds for which the provider is parked by this answer, for every agent; 0 if it is not.
         """
-        told_s = retry_after_s(retry_after)
+        told_s, now_s = retry_after_s(retry_after), self._now()
         if status == 429 or (status >= 500 and told_s):
-            self._refusals += 1
-            park_s = told_s or min(FIRST_PARK_S * 2 ** (self._refusals - 1), LONGEST_PARK_S)
-            self._parked_until_s = max(self._parked_until_s, self._now() + park_s)
+            # Requests that were under way when it was parked are one refusal with the first.
+            if now_s >= self._parked_until_s:
+                self._park_s = min(2.0 * self._park_s or FIRST_PARK_S, LONGEST_PARK_S)
+            park_s = told_s or self._park_s or FIRST_PARK_S
+            self._parked_until_s = max(self._parked_until_s, now_s + park_s)
             return park_s
         if status < 400:
-            self._refusals = 0
+            self._park_s = 0.0
         return 0.0
 
     def pace(self) -> Pace:

@@ -7,6 +7,7 @@ A stream's usage events carry running totals, so the last value seen of each fie
 stream that is cut keeps what it had said.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Literal, cast
 
@@ -20,6 +21,9 @@ Provider = Literal["anthropic", "openai"]
 # A stream's lines are short but for one delta; what is longer cannot be usage and is let pass.
 LINE_LIMIT_BYTES = 4 * 1024 * 1024
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
+_ANTHROPIC = re.compile(r"/v1/messages(/count_tokens)?")
+# SAFETY: no dot and no slash in an id, which could climb to the provider's other paths.
+_OPENAI = re.compile(r"/v1/responses(/input_tokens|/[A-Za-z0-9_-]+/cancel)?")
 
 
 class Usage(Frozen):
@@ -47,13 +51,9 @@ class Usage(Frozen):
 
 def provider_of(path: str) -> Provider | None:
     """Whose interface a request path belongs to; None for a path that is not allowed."""
-    if path in {"/v1/messages", "/v1/messages/count_tokens"}:
+    if _ANTHROPIC.fullmatch(path):
         return "anthropic"
-    if path in {"/v1/responses", "/v1/responses/input_tokens"} or (
-        path.startswith("/v1/responses/") and path.endswith("/cancel")
-    ):
-        return "openai"
-    return None
+    return "openai" if _OPENAI.fullmatch(path) else None
 
 
 class Meter:

@@ -29,6 +29,8 @@ CONNECT_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 600.0
 TOTAL_TIMEOUT_S = 3600.0
 DRAIN_TIMEOUT_S = 120.0
+# Open requests are ended when the gateway is: whoever asked asks again.
+CLOSE_S = 0.2
 
 # Headers that end at each hop, that say who asks, or that would hide the body from the meter.
 _NOT_FORWARDED = frozenset(
@@ -102,7 +104,9 @@ class Gateway:
         for agent, path in sockets.items():
             app = web.Application(client_max_size=REQUEST_LIMIT_BYTES)
             app.router.add_route("*", "/{tail:.*}", self._handler(agent))
-            runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+            runner = web.AppRunner(
+                app, access_log=None, handler_cancellation=True, shutdown_timeout=CLOSE_S
+            )
             await runner.setup()
             self._runners.append(runner)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,16 +152,12 @@ class Gateway:
             return self._refuse(agent, f"no_key: this host has no key for {provider}", 401)
         body = await request.read()
         # An exchange outlives an agent that hangs up: what the provider does is paid for, so its
-        # answer is read to the end and counted. Only a stream is cut, which ends its tokens.
+        # answer is read to the end and counted. A stream too: what it cost comes last in it, so
+        # that whoever left each one early would spend nothing.
         exchange = asyncio.ensure_future(self._exchange(agent, provider, key, request, body))
         self._exchanges.add(exchange)
         exchange.add_done_callback(self._ended)
-        try:
-            return await asyncio.shield(exchange)
-        except asyncio.CancelledError:
-            if _asks_for_stream(body):
-                exchange.cancel()
-            raise
+        return await asyncio.shield(exchange)
 
     def _ended(self, exchange: "asyncio.Future[web.StreamResponse]") -> None:
         self._exchanges.discard(exchange)
@@ -173,6 +173,8 @@ class Gateway:
             return self._refuse(agent, reason, 429, {"Retry-After": f"{due_s:.0f}"})
         await limiter.turn(agent)
         async with self._slots:
+            if request.transport is None:
+                return web.Response(status=499, reason="The agent hung up before its turn")
             # Others may have spent while this one waited for its slot.
             if refusal := self._budget.refusal(agent):
                 return self._refuse(agent, refusal, 403)
@@ -251,7 +253,7 @@ class Gateway:
             kept += chunks if whole else ()
         except (ClientError, ConnectionError, TimeoutError) as error:
             log.info("%s: a response of %s was cut: %s", agent, provider, type(error).__name__)
-            whole = await _drain(upstream, meter, stream=stream)
+            whole = await _drain(upstream, meter) and (not stream or meter.complete)
             raise
         finally:
             self._meter(agent, provider, upstream.status, meter, aborted=not whole)
@@ -303,10 +305,8 @@ class Gateway:
         )
 
 
-async def _drain(upstream: ClientResponse, meter: Meter, *, stream: bool) -> bool:
-    """Read a whole answer to its end for its usage; True if it came to its end."""
-    if stream:
-        return False
+async def _drain(upstream: ClientResponse, meter: Meter) -> bool:
+    """Read an answer to its end for its usage; True if it came to its end."""
     try:
         async with asyncio.timeout(DRAIN_TIMEOUT_S):
             async for chunk in upstream.content.iter_any():
@@ -314,14 +314,3 @@ async def _drain(upstream: ClientResponse, meter: Meter, *, stream: bool) -> boo
     except (ClientError, ConnectionError, TimeoutError):
         return False
     return True
-
-
-def _asks_for_stream(body: bytes) -> bool:
-    try:
-        return msgspec.json.decode(body, type=_Asked).stream
-    except msgspec.DecodeError:
-        return False
-
-
-class _Asked(msgspec.Struct):
-    stream: bool = False

@@ -16,6 +16,7 @@ Read from `<home>/gateway/gateway.toml`:
     folder = "/var/lib/enpire/exchanges"
 """
 
+import logging
 import os
 import tomllib
 from collections.abc import Mapping
@@ -27,6 +28,8 @@ import msgspec
 
 from agents.gateway.metering import Provider
 from robots.wire.records import Frozen
+
+log = logging.getLogger(__name__)
 
 
 class SettingsRefused(ValueError):
@@ -105,10 +108,12 @@ def load_settings(path: Path) -> GatewaySettings:
 
 
 def read_key(provider: ProviderSettings, environment: Mapping[str, str] | None = None) -> str:
-    """The provider's real key, from the host's environment or a file; "" if there is none."""
+    """The provider's real key, from the host's environment or a file; "" if none can be read."""
     variables = os.environ if environment is None else environment
     if provider.key_env and variables.get(provider.key_env):
         return variables[provider.key_env].strip()
-    if provider.key_file:
-        return Path(provider.key_file).read_text().strip()
-    return ""
+    try:
+        return Path(provider.key_file).read_text().strip() if provider.key_file else ""
+    except OSError as error:
+        log.warning("key_file: %s", error)
+        return ""

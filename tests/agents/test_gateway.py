@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from agents.gateway.budget import Budget
 from agents.gateway.metering import Usage
@@ -37,6 +38,7 @@ class Provider:
         self.headers: list[dict[str, str]] = []
         self.bodies: list[bytes] = []
         self.cut_at: int | None = None
+        self.held_at: int | None = None
         self.asked = asyncio.Event()
         self.hold = asyncio.Event()
         self.hold.set()
@@ -60,8 +62,10 @@ class Provider:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         cut = self.cut_at if self.cut_at is not None else len(stream)
-        await response.write(stream[:cut])
+        held = cut if self.held_at is None else self.held_at
+        await response.write(stream[:held])
         await self.hold.wait()
+        await response.write(stream[held:cut])
         if self.cut_at is not None:
             assert request.transport is not None
             request.transport.abort()
@@ -195,15 +199,32 @@ async def test_a_stream_that_the_provider_cuts_is_counted_as_far_as_it_came(setu
     assert (event.fresh_input, event.cached_input, event.output) == (1025, 40000, 1)
 
 
-async def test_a_stream_that_the_agent_leaves_is_counted_as_far_as_it_came(setup: Setup) -> None:
+@pytest.mark.parametrize(
+    ("path", "stream", "usage"),
+    [
+        ("/v1/messages", ANTHROPIC_STREAM, ANTHROPIC_USAGE),
+        ("/v1/responses", OPENAI_STREAM, OPENAI_USAGE),
+    ],
+)
+async def test_a_stream_that_the_agent_leaves_is_counted_to_its_end(
+    setup: Setup, path: str, stream: bytes, usage: Usage
+) -> None:
     setup.provider.hold.clear()
+    setup.provider.held_at = len(stream) // 2
     async with setup.session() as session:
-        answer = await session.post(setup.url("/v1/messages"), json={"stream": True})
-        await answer.content.readexactly(len(ANTHROPIC_STREAM))
+        answer = await session.post(setup.url(path), json={"stream": True})
+        await answer.content.readexactly(len(stream) // 2)
         answer.close()
+    setup.provider.hold.set()
 
     (event,) = await setup.metered(1)
-    assert (event.output, event.reasoning) == (90, 12)
+    assert not event.aborted
+    assert usage == Usage(
+        fresh_input=event.fresh_input,
+        cached_input=event.cached_input,
+        output=event.output,
+        reasoning=event.reasoning,
+    )
 
 
 async def test_a_whole_answer_that_the_agent_leaves_is_counted_all_the_same(setup: Setup) -> None:
@@ -251,6 +272,35 @@ async def test_what_is_not_on_the_list_is_not_forwarded(setup: Setup, path: str)
     assert status == 404
     assert not setup.provider.bodies
     assert isinstance(setup.events[-1], RequestRefused)
+
+
+@pytest.mark.parametrize("climb", ["..", "%2e%2e", "x%2f..%2f.."])
+async def test_no_path_climbs_to_what_is_not_on_the_list(setup: Setup, climb: str) -> None:
+    url = URL(setup.url(f"/v1/responses/{climb}/batches/b1/cancel"), encoded=True)
+    async with setup.session() as session, session.post(url, json={}) as answer:
+        assert answer.status == 404
+
+    assert not setup.provider.bodies
+
+
+async def test_a_key_file_that_is_gone_is_a_refusal(setup: Setup, tmp_path: Path) -> None:
+    (tmp_path / "key").unlink()
+
+    assert (await setup.post("/v1/messages", {}))[0] == 401
+    assert not setup.provider.bodies
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_closing_ends_open_requests_and_counts_them(setup: Setup, stream: bool) -> None:
+    setup.provider.hold.clear()
+    asked = asyncio.ensure_future(setup.post("/v1/messages", {"stream": stream}))
+    async with asyncio.timeout(10):
+        await setup.provider.asked.wait()
+        await setup.gateway.close()
+        (event,) = await setup.metered(1)
+        with pytest.raises(aiohttp.ClientError):
+            await asked
+    assert event.aborted
 
 
 async def test_no_key_appears_in_an_event(setup: Setup) -> None:

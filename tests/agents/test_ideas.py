@@ -54,6 +54,25 @@ def test_other_code_another_base_or_no_change_differ() -> None:
     assert print_of(dict(BASELINE)) == ""
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b"a = 1\nb = 2\n", b"b = 2\na = 1\n"),
+        (b"a += 1\n", b"a += 1\na += 1\n"),
+        (b"if a:\n    b = 1\n    c = 2\n", b"if a:\n    b = 1\nc = 2\n"),
+        (b"", b"# A file that is there.\n"),
+    ],
+)
+def test_order_repetition_and_nesting_of_lines_make_another_trial(one: bytes, other: bytes) -> None:
+    base, change = {"policy.py": one}, {"policy.py": other}
+    if not one:
+        base = {}
+
+    assert fingerprint(base, change, "c0")
+    assert fingerprint(change, base, "c0")
+    assert fingerprint({}, base, "c0") != fingerprint({}, change, "c0")
+
+
 @pytest.mark.parametrize("broken", [b"def f(:\n", b"\xff\xfe", b"x" * 100_000])
 def test_code_that_does_not_parse_has_a_fingerprint_all_the_same(broken: bytes) -> None:
     assert print_of(changed(policy_py=broken))

@@ -72,12 +72,24 @@ def test_a_refusal_parks_for_as_long_as_it_says_and_longer_each_time_if_it_does_
     limiter = Limiter(0, 0, hand)
     assert limiter.answered(429, "7") == 7.0
     assert limiter.due_s() == 7.0
-    assert limiter.answered(429, "") == 2.0
-    assert limiter.due_s() == 7.0
-    assert [limiter.answered(429, "") for _ in range(6)] == [4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+    hand.now_s += 7.0
+    parked: list[float] = []
+    for _ in range(1100):
+        parked.append(limiter.answered(429, ""))
+        hand.now_s += parked[-1]
+    assert parked[:7] == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+    assert set(parked[7:]) == {60.0}
     limiter.answered(200, "")
     assert limiter.answered(429, "") == 1.0
     assert limiter.answered(529, "") == limiter.answered(400, "9") == 0.0
+
+
+def test_refusals_of_requests_that_were_under_way_together_count_once() -> None:
+    hand = Hand()
+    limiter = Limiter(0, 0, hand)
+    assert [limiter.answered(429, "") for _ in range(8)] == [1.0] * 8
+    hand.now_s += 1.0
+    assert limiter.answered(429, "") == 2.0
 
 
 @pytest.mark.parametrize(
@@ -132,3 +144,21 @@ async def test_a_long_wait_is_told_at_once_and_nothing_is_forwarded(setup: Setup
     assert 890 <= int(answer.headers["retry-after"]) <= 900
     assert not setup.provider.bodies
     assert isinstance(setup.events[-1], RequestRefused)
+
+
+async def test_who_hung_up_before_its_turn_is_not_asked_for(setup: Setup) -> None:  # noqa: F811
+    limiter = setup.gateway._limiters["anthropic"]
+    limiter.answered(429, "60")
+    async with setup.session() as session:
+        asked = asyncio.ensure_future(session.post(setup.url("/v1/messages"), json={}))
+        async with asyncio.timeout(10):
+            while not limiter.pace().waiting:  # noqa: ASYNC110 - a counter is read
+                await asyncio.sleep(0.01)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+    (exchange,) = setup.gateway._exchanges
+    limiter._parked_until_s = 0.0
+    limiter._admit()
+
+    assert (await asyncio.wait_for(exchange, 10)).status == 499
+    assert not setup.provider.bodies
