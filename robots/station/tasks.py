@@ -186,7 +186,8 @@ class Task(msgspec.Struct, frozen=True):
         except OSError as error:
             raise TaskError(f"{path}: {error}; a simulated task needs it") from None
         module = ModuleType(f"enpire_task_{self.spec.name}")
-        module.__file__ = str(path)
+        # A base's hooks, too, find the figures of the folder that is played.
+        module.__file__ = str(self.folder / path.name)
         # SAFETY: compiled from what the manifest hashes, never from a cache beside it; a base's
         # modules are imported like the station's own.
         exec(compile(content, str(path), "exec"), module.__dict__)  # noqa: S102
