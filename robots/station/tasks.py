@@ -238,9 +238,9 @@ def task_folders() -> dict[str, Path]:
     """Every task that can be found: built in, or by entry point `enpire.tasks` (a package)."""
     found = {path.parent.name: path.parent for path in sorted(BUILT_IN.glob("*/task.toml"))}
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        spec = importlib.util.find_spec(entry.value)
-        if spec is not None and spec.submodule_search_locations:
-            found[entry.name] = Path(next(iter(spec.submodule_search_locations)))
+        folder = _package(entry.value)
+        if folder is not None:
+            found[entry.name] = folder
     return found
 
 

@@ -70,7 +70,10 @@ class OneHand:
             mount_camera(model, name, rng, away_m, turn_rad)
 
     def _draw_episode(
-        self, model: MjModel, rng: np.random.Generator, rubbing: Sequence[int] | NDArray[np.int64]
+        self,
+        model: MjModel,
+        rng: np.random.Generator,
+        rubbing: Sequence[int | np.intp] | NDArray[np.intp],
     ) -> None:
         """What every episode draws last: friction of some geoms, servos, latency, light."""
         draws = self._draws
