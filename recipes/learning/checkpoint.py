@@ -1,4 +1,4 @@
-"""Networks and optimisers as named tensors, and back: a resumed job goes on where it was."""
+"""Networks, optimisers and single tensors by name, and back: a resumed job goes on where it was."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,14 +9,16 @@ from torch.optim import Optimizer
 
 from recipes.learning.demonstrations import Scale
 
-Part = nn.Module | Optimizer
+Part = nn.Module | Optimizer | Tensor
 
 
 def state(**parts: Part) -> dict[str, Tensor]:
-    """Tensors of networks and optimisers, each under its name."""
+    """All tensors of the parts, each under its part's name; a tensor is its own."""
     found: dict[str, Tensor] = {}
     for name, part in parts.items():
-        if isinstance(part, nn.Module):
+        if isinstance(part, Tensor):
+            found[name] = part.detach()
+        elif isinstance(part, nn.Module):
             found |= {f"{name}.{key}": value for key, value in part.state_dict().items()}
         else:
             for index, each in part.state_dict()["state"].items():
@@ -28,9 +30,13 @@ def restore(tensors: Mapping[str, Tensor], **parts: Part) -> None:
     """Put tensors back; names as they were given to `state`.
 
     Raises:
+        KeyError: The checkpoint lacks a tensor.
         RuntimeError: A network has other layers than the checkpoint's.
     """
     for name, part in parts.items():
+        if isinstance(part, Tensor):
+            part.data.copy_(tensors[name])
+            continue
         start = f"{name}."
         own = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
         if isinstance(part, nn.Module):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from recipes.learning.checkpoint import Part
 from recipes.learning.networks import Actor, Ensemble, follow
 
 Batch = Mapping[str, Tensor]
@@ -53,6 +54,9 @@ class Sac:
         actions: Numbers of an action, each in [-1, 1].
         settings: Of the learner.
         device: Where it learns.
+
+    Attributes:
+        parts: All that a checkpoint needs, the optimisers' moments included, by name.
     """
 
     def __init__(
@@ -75,6 +79,15 @@ class Sac:
         self.actor_optimiser = adam(self.actor.parameters())
         self.critic_optimiser = adam(self.critics.parameters())
         self.alpha_optimiser = adam([self.log_alpha])
+        self.parts: dict[str, Part] = {
+            "log_alpha": self.log_alpha,
+            "actor": self.actor,
+            "critics": self.critics,
+            "targets": self.targets,
+            "actor_optimiser": self.actor_optimiser,
+            "critic_optimiser": self.critic_optimiser,
+            "alpha_optimiser": self.alpha_optimiser,
+        }
 
     def update_critics(self, batch: Batch) -> Tensor:
         """One step of the critics; returns their loss.
@@ -143,42 +156,3 @@ class Sac:
         self.alpha_optimiser.step()
         told |= {"actor_loss": loss, "alpha": self.log_alpha.exp(), "value": value.mean()}
         return {name: each.detach() for name, each in told.items()}
-
-    def state(self) -> dict[str, Tensor]:
-        """All tensors by name, those of the optimisers included, for a checkpoint."""
-        found = {"log_alpha": self.log_alpha.detach()}
-        for name, module in self._modules().items():
-            found |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
-        for name, optimiser in self._optimisers().items():
-            for index, state in optimiser.state_dict()["state"].items():
-                found |= {f"{name}.{index}.{key}": value for key, value in state.items()}
-        return found
-
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from a checkpoint."""
-        with torch.no_grad():
-            self.log_alpha.copy_(tensors["log_alpha"])
-        for name, module in self._modules().items():
-            module.load_state_dict(_below(tensors, name))
-        for name, optimiser in self._optimisers().items():
-            held = optimiser.state_dict()
-            state: dict[int, dict[str, Tensor]] = {}
-            for key, value in _below(tensors, name).items():
-                index, _, figure = key.partition(".")
-                state.setdefault(int(index), {})[figure] = value
-            optimiser.load_state_dict({"state": state, "param_groups": held["param_groups"]})
-
-    def _modules(self) -> dict[str, torch.nn.Module]:
-        return {"actor": self.actor, "critics": self.critics, "targets": self.targets}
-
-    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        return {
-            "actor_optimiser": self.actor_optimiser,
-            "critic_optimiser": self.critic_optimiser,
-            "alpha_optimiser": self.alpha_optimiser,
-        }
-
-
-def _below(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    start = f"{name}."
-    return {key.removeprefix(start): t for key, t in tensors.items() if key.startswith(start)}

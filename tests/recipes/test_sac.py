@@ -4,6 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from recipes.learning import checkpoint  # noqa: E402
 from recipes.learning.job import Job  # noqa: E402
 from recipes.learning.sac import Sac, Settings  # noqa: E402
 
@@ -30,17 +31,17 @@ def learn(learner: Sac, seeds: range) -> None:
 def test_a_learner_goes_on_from_its_checkpoint_with_its_optimisers(tmp_path) -> None:
     settings = Settings(hidden=(16, 16), critics=3)
     through, before, after = (Sac(5, 2, settings) for _ in range(3))
-    through.load(before.state())
+    checkpoint.restore(checkpoint.state(**before.parts), **through.parts)
     learn(through, range(10))
     learn(before, range(5))
     job = Job(tmp_path)
-    job.save("last", before.state(), step=5)
+    job.save("last", checkpoint.state(**before.parts), step=5)
     tensors, notes = job.resume()
     job._log.close()
-    after.load(tensors)
+    checkpoint.restore(tensors, **after.parts)
     learn(after, range(notes["step"], 10))
 
-    found, wanted = after.state(), through.state()
+    found, wanted = checkpoint.state(**after.parts), checkpoint.state(**through.parts)
     assert found.keys() == wanted.keys()
     assert any("exp_avg_sq" in name for name in wanted)
     for name, tensor in wanted.items():

@@ -22,6 +22,7 @@ from policy import inputs_of
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from recipes.learning import checkpoint
 from recipes.learning.courses import (
     Array,
     Course,
@@ -185,25 +186,12 @@ class Learner:
         found |= {name: torch.from_numpy(values) for name, values in self.scales.items()}
         return save({name: value.float().cpu().contiguous() for name, value in found.items()})
 
-    def state(self) -> dict[str, Tensor]:
+    @property
+    def parts(self) -> dict[str, checkpoint.Part]:
         """All that training goes on from, but the episodes."""
-        found = {f"sac.{n}": value for n, value in self.sac.state().items()}
-        found |= {f"average.{n}": value for n, value in self.average.state_dict().items()}
-        if self.base is not None:
-            found |= {f"base.{n}": value for n, value in self.base.state_dict().items()}
-        return found
-
-    def load(self, tensors: dict[str, Tensor]) -> None:
-        """Goes on from a checkpoint."""
-
-        def below(start: str) -> dict[str, Tensor]:
-            return {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
-
-        self.sac.load(below("sac."))
-        self.average.load_state_dict(below("average."))
-        if self.base is not None:
-            self.base.load_state_dict(below("base."))
-            self.base.requires_grad_(False)
+        found = {f"sac.{name}": part for name, part in self.sac.parts.items()}
+        base: dict[str, checkpoint.Part] = {} if self.base is None else {"base": self.base}
+        return {**found, "average": self.average, **base}
 
 
 def narrow(actor: Actor, *, still: bool = False) -> None:
@@ -250,7 +238,7 @@ class Run:
         if found is None:
             learner.clone(job)
         else:
-            learner.load(found[0])
+            checkpoint.restore(found[0], **learner.parts)
             self.step, self.spent_s = int(found[1]["step"]), float(found[1]["seconds"])
         for folder in (job.earlier / "episodes", self.kept):
             for path in sorted(folder.glob("*.course")):
@@ -308,7 +296,8 @@ class Run:
         self.end.publish(self.learner.weights())
 
     def _save(self) -> None:
-        self.job.save("last", self.learner.state(), step=self.step, seconds=self.spent_s)
+        state = checkpoint.state(**self.learner.parts)
+        self.job.save("last", state, step=self.step, seconds=self.spent_s)
         self._policy()
 
     def _policy(self) -> None:
