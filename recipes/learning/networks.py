@@ -116,18 +116,26 @@ class Actor(nn.Module):
         actions: Numbers of an action.
         hidden: Units of each hidden layer.
         layer_norm: Normalise before each ReLU.
+        widest: Largest standard deviation, before squashing.
     """
 
     def __init__(
-        self, observations: int, actions: int, hidden: Sequence[int], *, layer_norm: bool = False
+        self,
+        observations: int,
+        actions: int,
+        hidden: Sequence[int],
+        *,
+        layer_norm: bool = False,
+        widest: float = math.exp(LOG_STD[1]),
     ) -> None:
         super().__init__()
         self.net = mlp((observations, *hidden, 2 * actions), layer_norm=layer_norm)
+        self._log_std = (LOG_STD[0], math.log(widest))
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation before squashing, (batch, actions) each."""
         mean, log_std = self.net(observation).chunk(2, dim=-1)
-        return mean, log_std.clamp(*LOG_STD)
+        return mean, log_std.clamp(*self._log_std)
 
     def sample(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Drawn actions (batch, actions) and their log-probabilities (batch,)."""

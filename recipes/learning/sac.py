@@ -5,6 +5,7 @@ targets and batches half of demonstrations as in RLPD (arXiv 2302.02948); the ac
 the demonstrated actions (BC term) or add to a base policy's (residual).
 """
 
+import math
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from recipes.learning.checkpoint import Part
-from recipes.learning.networks import Actor, Ensemble, follow
+from recipes.learning.networks import LOG_STD, Actor, Ensemble, follow
 
 Batch = Mapping[str, Tensor]
 
@@ -29,6 +30,8 @@ class Settings:
         bc_weight: Weight of the BC term, against the critics' mean value scaled to about 1.
         layer_norm: Of the critics.
         actor_layer_norm: Of the actor.
+        widest: Largest standard deviation of its actions before squashing; the temperature alone
+            keeps entropy from falling below what is wanted, never from rising.
         backup_entropy: Whether targets hold the entropy bonus; RLPD leaves it out.
     """
 
@@ -43,6 +46,7 @@ class Settings:
     bc_weight: float = 0.0
     layer_norm: bool = True
     actor_layer_norm: bool = False
+    widest: float = math.exp(LOG_STD[1])
     backup_entropy: bool = True
 
 
@@ -64,7 +68,9 @@ class Sac:
     ) -> None:
         self.settings = s = settings
         self.device = torch.device(device)
-        actor = Actor(observations, actions, s.hidden, layer_norm=s.actor_layer_norm)
+        actor = Actor(
+            observations, actions, s.hidden, layer_norm=s.actor_layer_norm, widest=s.widest
+        )
         self.actor = actor.to(self.device)
         sizes = (observations + actions, *s.hidden, 1)
         self.critics = Ensemble(s.critics, sizes, layer_norm=s.layer_norm).to(self.device)

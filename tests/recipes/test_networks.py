@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from recipes.learning.networks import Ensemble  # noqa: E402
+from recipes.learning.networks import Actor, Ensemble  # noqa: E402
 
 
 def alone(ensemble: Ensemble, member: int, inputs):
@@ -55,3 +55,16 @@ def test_the_least_member_has_the_minimums_value_and_gradient(layer_norm) -> Non
     (expected,) = torch.autograd.grad(whole.square().sum(), inputs)
     (found,) = torch.autograd.grad(least.square().sum(), inputs)
     torch.testing.assert_close(found, expected)
+
+
+def test_an_actor_draws_no_wider_than_it_may() -> None:
+    torch.manual_seed(0)
+    narrow, free = (Actor(3, 2, (8,), **kept) for kept in ({"widest": 0.05}, {}))
+    for actor in (narrow, free):
+        with torch.no_grad():
+            actor.net[-1].bias[2:] = 1.0
+    seen = torch.zeros(500, 3)
+    torch.testing.assert_close(
+        narrow.sample(seen)[0].atanh().std(0), torch.full((2,), 0.05), rtol=0.15, atol=0.0
+    )
+    assert (free.sample(seen)[0].std(0) > 0.5).all()
