@@ -37,7 +37,10 @@ from recipes.learning.replay import Replay, mixed
 from recipes.learning.sac import Sac, Settings
 from recipes.learning.stream import LearnerEnd
 
-PUBLISH_EVERY, SAVE_S = 500, 30.0
+PROGRESS_EVERY, SAVE_S = 500, 30.0
+TELL_S, RENEW_S = 2.0, 10.0
+"""Weights are told again so often, for an actor that has just come; so often they are newer ones,
+each of which costs the actor a fresh sandbox a station."""
 SPREADS = 3.0
 """An action's range, in standard deviations of the demonstrations."""
 AVERAGE = 0.002
@@ -212,7 +215,9 @@ def main() -> None:
     job = Job.here()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(settings["seed"])
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    # One processor is the actor's: threads that wait for one another at every step stand still
+    # beside it.
+    torch.set_num_threads(max(int(os.environ.get("OMP_NUM_THREADS", "2")) - 1, 1))
     learner = Learner(settings, job.data[0], device)
     run = Run(job, learner)
     try:
@@ -248,8 +253,9 @@ class Run:
 
     def carry_out(self) -> None:
         s, learner = self.learner.settings, self.learner
-        saved_s = published_s = last_s = time.monotonic()
-        self._publish()
+        saved_s = told_s = renewed_s = last_s = time.monotonic()
+        offered = learner.weights()
+        self.end.publish(offered)
         while (
             not self.told_to_end and self.step < s["updates"] and self.spent_s < s["minutes"] * 60.0
         ):
@@ -263,16 +269,17 @@ class Run:
             if not ahead:
                 learn = learner.update(actor=warm)
                 self.step += s["critic_updates"]
-                if self.step % PUBLISH_EVERY < s["critic_updates"]:
+                if self.step % PROGRESS_EVERY < s["critic_updates"]:
                     self.told = {name: value.item() for name, value in learn.items()}
                     self._progress()
             now_s = time.monotonic()
             self.spent_s += now_s - last_s
             last_s = now_s
-            # Also with nothing new: an actor that has just come knows none yet.
-            if now_s - published_s > 2.0:
-                published_s = now_s
-                self._publish()
+            if now_s - renewed_s > RENEW_S:
+                renewed_s, offered = now_s, learner.weights()
+            if now_s - told_s > TELL_S:
+                told_s = now_s
+                self.end.publish(offered)
             if now_s - saved_s > SAVE_S:
                 saved_s = now_s
                 self._save()
@@ -291,9 +298,6 @@ class Run:
         self.learner.take(course)
         self.outcomes.append(course.success)
         self.steps_seen += course.steps
-
-    def _publish(self) -> None:
-        self.end.publish(self.learner.weights())
 
     def _save(self) -> None:
         state = checkpoint.state(**self.learner.parts)
