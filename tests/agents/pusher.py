@@ -2,7 +2,7 @@
 changes, explores, compares and hands in, each turn from what the conversation holds so far.
 
 It keeps nothing between two requests: a repeated one is answered alike, and a killed agent that asks
-again is told to do what it was told before.
+again is told to do what it was told before. It speaks with either interface's conversations.
 """
 
 import json
@@ -14,21 +14,27 @@ from agents.search.operators import apply
 from recipes.shipped import pack
 from tests.agents.providers import Turn
 
-PUSH_SPEED_M_S = 0.12
-NEAR_TOP = 0.7
-
-# What a reader of the baseline would try, by what each should bring.
+# What a reader of the baseline would try, by primitives and knobs. Each is an idea of its own; all of
+# them together solve the task.
 STEPS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
-    "pace": ((), {"rank_by": "gain_per_second", "travel_speed": 0.5,
-                  "push_speed": PUSH_SPEED_M_S,
-                  "settle_s": 0.15, "dwell_s": 0.1, "orbit_radius": 0.15}),
-    "sight": (("average_frames", "outline_cost"), {}),
-    "reach": (("dense_contacts", "lengths_by_error"), {}),
-    "doubt": (("stricter_when_rejected", "straight_when_free"), {}),
+    "lengths": (("lengths_by_error",), {"length_gain": 1.384, "length_count": 6, "travel_speed": 0.3665}),
+    "pace": ((), {"travel_speed": 0.3665, "push_speed": 0.1001, "settle_s": 0.1625, "dwell_s": 0.1607,
+                  "stand_off": 0.003, "patience_s": 0.8546}),
+    "model": (("substep_prediction",), {"slip_length": 0.0573, "substeps": 3, "tool_friction": 0.5066}),
+    "sight": (("outline_cost",), {}),
 }  # fmt: skip
+MARKS = {
+    "lengths": r"\[knobs\.length_gain\]",
+    "pace": r"value = 0\.1001\b",
+    "model": r"\[knobs\.substeps\]",
+    "sight": r"\[knobs\.outline_radius\]",
+}
+BASELINE = "baseline"
 EPISODES = 10
 POLICY, RECIPE = "recipe/policy.py", "recipe/recipe.toml"
-HALF = 120
+READ_ON = re.compile(r"\[\d+ lines are left: read on with from_line (\d+)\]$")
+CLAIMED = re.compile(r"Champion (\S+) lacks ([a-z, ]+)\.")
+DECIDED = r"(?:adopted|discarded) {}:"
 
 
 class Done(NamedTuple):
@@ -39,127 +45,161 @@ class Done(NamedTuple):
     answer: str
 
 
-def conversation(messages: list[dict[str, Any]]) -> tuple[str, list[Done]]:
-    """The first message's words, and every answered call in order."""
-    answers: dict[str, str] = {}
-    asked: list[dict[str, Any]] = []
-    for message in messages:
-        for block in message["content"]:
-            if block["type"] == "tool_result":
-                answers[block["tool_use_id"]] = block["content"]
-            elif block["type"] == "tool_use":
-                asked.append(block)
-    done = [Done(b["name"], b["input"], answers[b["id"]]) for b in asked if b["id"] in answers]
-    return messages[0]["content"][0]["text"], done
+class Conversation:
+    """What a request's conversation holds, whichever interface it came by."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        messages = body.get("messages") or body["input"]
+        self.opening: str = messages[0]["content"][0]["text"]
+        parts = [part for each in messages for part in _parts(each)]
+        answers = {
+            part.get("tool_use_id") or part["call_id"]: part.get("content")
+            or part.get("output", "")
+            for part in parts
+            if part["type"] in ("tool_result", "function_call_output")
+        }
+        self.done: list[Done] = []
+        for part in parts:
+            if part["type"] == "tool_use" and part["id"] in answers:
+                self.done.append(Done(part["name"], part["input"], answers[part["id"]]))
+            if part["type"] == "function_call" and part["call_id"] in answers:
+                given = json.loads(part["arguments"])
+                self.done.append(Done(part["name"], given, answers[part["call_id"]]))
+        [agent] = re.findall(r"You are (a\d+);", self.opening)
+        self.agent: str = agent
+
+    def of(self, name: str) -> list[Done]:
+        """Answered calls of a tool, in order."""
+        return [each for each in self.done if each.name == name]
+
+    @property
+    def words(self) -> str:
+        """All that it was told about the run."""
+        told = [each.answer for each in self.done if each.name in ("digest", "wait", "leaderboard")]
+        return "\n".join([self.opening, *told])
+
+    def claims(self) -> dict[tuple[str, str], None]:
+        """Champion and steps of every claim that was heard of, its own among them."""
+        own = "".join(each.arguments["hypothesis"] for each in self.of("open_idea"))
+        return dict.fromkeys(CLAIMED.findall(self.words + own))
+
+
+def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:
+    content = message.get("content")
+    return content if message.get("type", "message") == "message" and content else [message]
 
 
 class Pusher:
-    """Improves Push-T, one step an idea.
+    """Improves Push-T, one step an idea; once a step was adopted, all that is lacking in one.
 
     Args:
         task: Task whose baseline a removed method would come back from.
     """
 
     def __init__(self, task: str = "push_t") -> None:
-        self._original = pack(task, "baseline").files
+        self._original = pack(task, BASELINE).files
 
     def __call__(self, number: int, body: dict[str, Any]) -> Turn:
-        opening, done = conversation(body["messages"])
-        of = {name: [each for each in done if each.name == name] for name in {d.name for d in done}}
-        if "read_recipe" not in of:
+        held = Conversation(body)
+        if not held.of("leaderboard"):
             look = ("read_recipe", {"path": "recipe.toml"})
-            return Turn("I look at the champion.", (("leaderboard", {}), look))
-        opened = [each for each in of.get("open_idea", ()) if "is yours" in each.answer]
+            return Turn("I look at the champion.", (("digest", {}), ("leaderboard", {}), look))
+        left = re.search(r"Your idea (\S+) is (open|handed in)", held.opening)
+        opened = [each for each in held.of("open_idea") if "is yours" in each.answer]
+        if left is not None:
+            return self._leftover(left[1], left[2], held)
         if not opened:
-            return self._claim(opening, of)
-        if "write_file" not in of:
-            return self._change(opened[0], of)
-        if "explore" not in of:
+            return self._claim(held)
+        if not held.of("write_file"):
+            return self._change(opened[0], held)
+        if not held.of("explore"):
             return Turn("", (("explore", {"episodes": EPISODES}),))
-        idea_id = opened[0].answer.split()[0]
-        return self._judge(idea_id, of)
+        return self._judge(opened[0].answer.split()[0], held)
 
-    def _claim(self, opening: str, of: dict[str, list[Done]]) -> Turn:
-        """The first step that the champion lacks, begun at another place by each agent."""
-        if "wait" in of or ("Your idea" in opening and "drop" not in of):
-            return self._left(opening, of)
-        recipe = of["read_recipe"][0].answer
+    def _claim(self, held: Conversation) -> Turn:
+        """A step that the champion lacks and nobody has claimed, each agent from another end."""
+        if held.of("wait"):
+            return _finish("There was news.", held)
+        champion, _ = _champion(held)
         names = list(STEPS)
-        first = int(re.search(r"You are a(\d+)", opening)[1]) - 1
+        first = int(held.agent.removeprefix("a")) - 1
         order = [names[(first + k) % len(names)] for k in range(len(names))]
-        lacking = [name for name in order if not carried(name, recipe)]
-        tried = len(of.get("open_idea", ()))
-        if tried >= len(lacking):
-            return Turn("Nothing is left that I know of.", (("wait", {"minutes": 1}),))
-        known = re.search(r"champion \S+ (\d+)/(\d+)", of["leaderboard"][0].answer)
-        rate = int(known[1]) / max(int(known[2]), 1) if known else 0.0
-        # Near the top no single step can be shown to gain: what is lacking is tried together. Before
-        # that a slow policy runs out of time whatever else it does, so that pace goes with each step.
-        pace = ["pace"] if "pace" in lacking and lacking[tried] != "pace" else []
-        steps = lacking if rate >= NEAR_TOP else [*pace, lacking[tried]]
+        recipe = held.of("read_recipe")[0].answer
+        lacking = [name for name in order if not re.search(MARKS[name], recipe)]
+        # One step may be seen to help against the baseline; above it, what is left goes together.
+        together = ", ".join(name for name in names if name in lacking)
+        wanted = lacking if champion == BASELINE else [together] if together else []
+        claimed = held.claims()
+        free = [each for each in wanted if (champion, each) not in claimed]
+        if not free:
+            return Turn("Nothing is left that I know of.", (("wait", {"minutes": 10}),))
         claim = {
             "kind": "heuristic",
-            "hypothesis": f"The champion, at {rate:.2f}, lacks {', '.join(steps)}",
+            "hypothesis": f"Champion {champion} lacks {free[0]}.",
             "prediction": "ten points more than the champion",
         }
         return Turn("", (("open_idea", claim),))
 
-    def _left(self, opening: str, of: dict[str, list[Done]]) -> Turn:
-        """An idea of an earlier session, or nothing to do: to the next session."""
-        if "wait" not in of and "is open" in opening:
+    def _leftover(self, idea_id: str, state: str, held: Conversation) -> Turn:
+        """An idea of a session that broke off."""
+        if held.of("drop") or held.of("wait"):
+            return _finish(f"{idea_id} is off the table.", held)
+        if state == "open":
             return Turn("", (("drop", {"reason": "left over from a session that broke off"}),))
-        if "wait" not in of:
-            return Turn("", (("wait", {"minutes": 1}),))
-        return Turn("", (("finish", {"summary": "The champion has all that I know of."}),))
+        return Turn("", (("wait", {"minutes": 10}),))
 
-    def _change(self, opened: Done, of: dict[str, list[Done]]) -> Turn:
-        if "shell" not in of:
-            return Turn("", (
-                ("shell", {"command": f"sed -n 1,{HALF}p {POLICY}"}),
-                ("shell", {"command": f"sed -n '{HALF + 1},$p' {POLICY}"}),
-                ("read_file", {"path": RECIPE}),
-            ))  # fmt: skip
-        policy = "".join(each.answer for each in of["shell"])
-        files = {"policy.py": policy.encode(), "recipe.toml": of["read_file"][0].answer.encode()}
-        agent = int(re.match(r"a(\d+)-", opened.answer)[1])
-        steps = opened.arguments["hypothesis"].split("lacks ")[1].split(", ")
-        for step in steps:
+    def _change(self, opened: Done, held: Conversation) -> Turn:
+        pages = [each for each in held.of("read_file") if each.arguments["path"] == POLICY]
+        if not pages:
+            return Turn("", (("read_file", {"path": POLICY}), ("read_file", {"path": RECIPE})))
+        more = READ_ON.search(pages[-1].answer)
+        if more is not None:
+            page = {"path": POLICY, "from_line": int(more[1])}
+            return Turn("", (("read_file", page),))
+        policy = "".join(READ_ON.sub("", each.answer) for each in pages)
+        recipe = next(d for d in held.of("read_file") if d.arguments["path"] == RECIPE)
+        files = {"policy.py": policy.encode(), "recipe.toml": recipe.answer.encode()}
+        [(_, steps)] = CLAIMED.findall(opened.arguments["hypothesis"])
+        for step in steps.split(", "):
             primitives, knobs = STEPS[step]
             for name in primitives:
                 files = apply(f"insert:{name}", files, self._original)
             files = set_knobs(files, knobs)
-        # Whoever has the same thought gives it a figure of its own.
-        speed = PUSH_SPEED_M_S * (0.9 + 0.1 * ((agent - 1) % 3))
-        files = set_knobs(files, {"push_speed": speed} if len(steps) > 1 else {})
         return Turn("", tuple(
             ("write_file", {"path": f"recipe/{path}", "text": files[path].decode()})
             for path in ("policy.py", "recipe.toml")
         ))  # fmt: skip
 
-    def _judge(self, idea_id: str, of: dict[str, list[Done]]) -> Turn:
-        """Hand in what did better than the champion's record, wait for the decision, leave."""
-        if "drop" in of:
-            return Turn("", (("finish", {"summary": f"{idea_id} did worse than the champion."}),))
-        if "submit" not in of:
-            found = re.search(r"(\d+) of (\d+) succeeded", of["explore"][-1].answer)
-            known = re.search(r"champion \S+ (\d+)/(\d+)", of["leaderboard"][0].answer)
+    def _judge(self, idea_id: str, held: Conversation) -> Turn:
+        """Hand in what did no worse than the champion's record, wait for the decision, leave."""
+        if held.of("drop"):
+            return _finish(f"{idea_id} did worse than the champion.", held)
+        handed = held.of("submit")
+        if not handed:
+            found = re.search(r"(\d+) of (\d+) succeeded", held.of("explore")[-1].answer)
             mine = int(found[1]) / int(found[2]) if found else 0.0
-            best = int(known[1]) / max(int(known[2]), 1) if known else 0.0
+            _, best = _champion(held)
+            told = f"{idea_id}: {mine:.2f} explored, the champion {best:.2f}."
+            note = ("note", {"text": told})
             if mine >= best:
-                return Turn(f"{mine:.2f} against {best:.2f}.", (("submit", {}),))
-            return Turn("", (("drop", {"reason": f"{mine:.2f} against {best:.2f}"}),))
-        decided = rf"(adopted|discarded) {idea_id}:"
-        heard = [each for each in of.get("wait", ()) if re.search(decided, each.answer)]
-        if heard or "refused" in of["submit"][0].answer:
-            told = json.dumps(heard[-1].answer if heard else of["submit"][0].answer)
-            return Turn("", (("finish", {"summary": f"{idea_id} was decided: {told[:200]}"}),))
-        return Turn("", (("wait", {"minutes": 5}),))
+                return Turn(told, (note, ("submit", {})))
+            return Turn(told, (note, ("drop", {"reason": told})))
+        heard = re.search(DECIDED.format(idea_id), held.words)
+        if heard is not None or "refused" in handed[0].answer:
+            return _finish(f"{idea_id} was decided.", held)
+        return Turn("", (("wait", {"minutes": 10}),))
 
 
-def carried(step: str, recipe: str) -> bool:
-    """Whether a recipe has a step already, from its knobs."""
-    marks = {
-        "pace": r'value = "gain_per_second"', "sight": r"\[knobs.outline_radius\]",
-        "reach": r"\[knobs.contact_spacing\]", "doubt": r"\[knobs.tighten\]",
-    }  # fmt: skip
-    return re.search(marks[step], recipe) is not None
+def _champion(held: Conversation) -> tuple[str, float]:
+    """The champion and its rate as the leaderboard told them."""
+    told = held.of("leaderboard")[0].answer
+    found = re.search(r"champion (\S+) (\d+)/(\d+)", told)
+    if found is None:
+        return BASELINE, 0.0
+    return found[1], int(found[2]) / max(int(found[3]), 1)
+
+
+def _finish(summary: str, held: Conversation) -> Turn:
+    """What was learned goes to the next session, claims of others among it."""
+    known = " ".join(f"Champion {champion} lacks {steps}." for champion, steps in held.claims())
+    return Turn("", (("finish", {"summary": f"{summary} Claimed so far: {known}"[-4000:]}),))
