@@ -131,7 +131,7 @@ class Workspace:
             message: Commit message, with its trailers.
             wall_s: Date of the commit; an equal change with an equal date is the same commit.
             files: The recipe folder, whole, by path relative to it; None commits the clone's
-                working tree as it stands, upon whatever is checked out.
+                working tree as it stands.
             notes: Files of the notes folder, by path relative to it, beside `files`.
 
         Returns:
@@ -139,7 +139,10 @@ class Workspace:
         """
         script = _PREPARE
         stdin = b""
-        if files is not None:
+        if files is None:
+            # Made again after a kill it would else stand upon itself, as a second commit.
+            script += 'git update-ref --no-deref HEAD "$BASE"\n'
+        else:
             script += _START_FROM + "rm -rf recipe\n" + _UNPACK
             packed = {f"recipe/{path}": content for path, content in files.items()}
             packed |= {f"notes/{path}": content for path, content in (notes or {}).items()}

@@ -113,17 +113,16 @@ class Other(Frozen):
 
 
 async def _open_idea(at: Surface, given: Claim, call_id: str) -> str:
-    known = at.desk.log.ideas.get(at.work.idea_id)
-    if known is not None and not known.decision and not known.submitted:
-        raise t.ToolRefused(f"open: {at.work.idea_id} is open; submit or drop it first")
-    champion = at.desk.run.champion
-    assert champion is not None
-    told = at.assigned(
-        call_id,
-        lambda: Assigned(
-            idea_id=at.desk.log.next_idea_id(at.desk.name), number=0, base=champion.commit
-        ),
-    )
+    def begin() -> Assigned:
+        known = at.desk.log.ideas.get(at.work.idea_id)
+        if known is not None and not known.decision and not known.submitted:
+            raise t.ToolRefused(f"open: {at.work.idea_id} is open; submit or drop it first")
+        champion = at.desk.run.champion
+        assert champion is not None
+        idea_id = at.desk.log.next_idea_id(at.desk.name)
+        return Assigned(idea_id=idea_id, number=0, base=champion.commit)
+
+    told = at.assigned(call_id, begin)
     parent = next(
         (c.idea_id for c in at.desk.run.reigned.values() if c.commit == told.base), BASELINE
     )
@@ -138,6 +137,13 @@ async def _open_idea(at: Surface, given: Claim, call_id: str) -> str:
     at.keep(idea_id=told.idea_id, base=told.base, explored=0)
     await at.tools.tree.start_from(t.StartFrom())
     return f"{told.idea_id} is yours, on champion {told.base[:10]}; the working tree is at it"
+
+
+def _of_open_idea(at: Surface, call_id: str) -> Assigned:
+    """What a call on the open idea is about, also when it is made again and has closed it."""
+    return at.assigned(
+        call_id, lambda: Assigned(idea_id=at.open_idea(), number=0, base=at.work.base)
+    )
 
 
 async def _explore(at: Surface, given: Episodes, call_id: str) -> str:
@@ -180,16 +186,20 @@ async def _wait_job(at: Surface, given: OfJob, _: str) -> str:
     return "\n".join([*told, *(await training.take(status) if status.state.ended else [])])
 
 
-async def _submit(at: Surface, _: Nothing, __: str) -> str:
-    idea_id = at.open_idea()
-    committed = await at.tools.ideas.commit(t.Commit(idea_id=idea_id, base=at.work.base))
-    handed = await at.tools.ideas.submit(t.Submit(idea_id=idea_id))
+async def _submit(at: Surface, _: Nothing, call_id: str) -> str:
+    told = _of_open_idea(at, call_id)
+    known = at.desk.log.ideas[told.idea_id]
+    if known.submitted and known.decision:
+        # Handed in by a life of this agent that did not live to hear the answer.
+        return f"{told.idea_id} was handed in, and was {known.decision}"
+    committed = await at.tools.ideas.commit(t.Commit(idea_id=told.idea_id, base=told.base))
+    handed = await at.tools.ideas.submit(t.Submit(idea_id=told.idea_id))
     where = "waits for its sealed episodes" if handed.reached else "will be handed in"
-    return f"{idea_id} is commit {committed.commit[:10]} and {where}; wait for the decision"
+    return f"{told.idea_id} is commit {committed.commit[:10]} and {where}; wait for the decision"
 
 
-async def _drop(at: Surface, given: Reason, _: str) -> str:
-    idea_id = at.open_idea()
+async def _drop(at: Surface, given: Reason, call_id: str) -> str:
+    idea_id = _of_open_idea(at, call_id).idea_id
     at.tools.ideas.drop(t.Drop(idea_id=idea_id, detail=given.reason))
     return f"{idea_id} was given up"
 

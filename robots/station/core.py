@@ -97,10 +97,15 @@ def computed(pid: int) -> float:
         return 0.0
 
 
-def waited_s(pid: int) -> float:
-    """Seconds that a process was ready to run and did not; 0 where it is not counted."""
+def waited_s(pid: int | None = None) -> float:
+    """Seconds that a process was ready to run and did not; 0 where it is not counted.
+
+    Args:
+        pid: The process; None for the calling thread.
+    """
+    who = "thread-self" if pid is None else str(pid)
     with contextlib.suppress(OSError, ValueError, IndexError):
-        text = Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii")
+        text = Path(f"/proc/{who}/schedstat").read_text(encoding="ascii")
         return int(text.split()[1]) / 1e9
     return 0.0
 

@@ -140,8 +140,9 @@ class SandboxedPolicy(_Child):
 
     def _account(self, result: CallResult) -> None:
         """Charge a slow call's idle time to the episode's budget."""
-        # What it waited for a processor is a busy machine's fault, not its own.
-        queued_s = waited_s(self.pid) if self.pid is not None else 0.0
+        # What it waited for a processor is a busy machine's fault, not its own; so is what this
+        # thread waited for one with the answer already there.
+        queued_s = waited_s() + (waited_s(self.pid) if self.pid is not None else 0.0)
         waited, self._queued_s = queued_s - self._queued_s, queued_s
         self._idle_s += max(0.0, result.wall_s - result.cpu_s - waited)
         if self._idle_s > IDLE_BUDGET_S:

@@ -38,6 +38,8 @@ class Fault(NamedTuple):
 
 
 Script = Callable[[int, dict[str, Any]], Turn]
+Usage = tuple[int, int, int, int]
+"""Fresh, cached, output and reasoning tokens."""
 
 
 def _namespace(name: str) -> dict[str, str]:
@@ -51,11 +53,18 @@ class Provider:
     Args:
         script: Number of the turn and the request to what the model says.
         faults: By the number of the request, counted from 0.
+        thinks_s: Pause before an answer begins, and once more in its midst.
     """
 
-    def __init__(self, script: Script, faults: dict[int, Fault] | None = None) -> None:
+    def __init__(
+        self, script: Script, faults: dict[int, Fault] | None = None, thinks_s: float = 0.0
+    ) -> None:
         self.script = script
         self.faults = faults or {}
+        self.thinks_s = thinks_s
+        # Requests whose answer has begun and not ended, by number.
+        self.speaking: dict[int, dict[str, Any]] = {}
+        self.hung_up = 0
         # Held after half of the answer is out, by the number of the request.
         self.holds: dict[int, asyncio.Event] = {}
         self.halfway = asyncio.Event()
@@ -128,9 +137,8 @@ class Provider:
         }))  # fmt: skip
         events.append(("message_stop", {}))
         stream = [(name, {"type": name, **content}) for name, content in events]
-        whole = fault is None
-        self._count(fresh + 7, cached, turn.output if whole else 1, 0)
-        return await self._stream(request, stream, fault)
+        begun, whole = (fresh + 7, cached, 1, 0), (fresh + 7, cached, turn.output, 0)
+        return await self._stream(request, stream, fault, begun, whole)
 
     async def _responses(self, request: web.Request) -> web.StreamResponse:
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -181,9 +189,8 @@ class Provider:
             (name, {"type": name, "sequence_number": n, **content})
             for n, (name, content) in enumerate(events)
         ]
-        if fault is None:
-            self._count(fresh, cached, turn.output, turn.reasoning)
-        return await self._stream(request, stream, fault)
+        whole = (fresh, cached, turn.output, turn.reasoning)
+        return await self._stream(request, stream, fault, (0, 0, 0, 0), whole)
 
     async def _taken(self, request: web.Request, key: str) -> tuple[dict[str, Any], Fault | None]:
         body = await request.json()
@@ -198,23 +205,45 @@ class Provider:
         count = len(body.get("messages") or body.get("input"))
         return 100, 40 * (count - 1)
 
-    def _count(self, fresh: int, cached: int, output: int, reasoning: int) -> None:
-        for key, value in zip(self.sent, (fresh, cached, output, reasoning), strict=True):
+    def _count(self, usage: Usage) -> None:
+        for key, value in zip(self.sent, usage, strict=True):
             self.sent[key] += value
 
     async def _stream(
-        self, request: web.Request, events: list[tuple[str, dict[str, Any]]], fault: Fault | None
+        self,
+        request: web.Request,
+        events: list[tuple[str, dict[str, Any]]],
+        fault: Fault | None,
+        begun: Usage,
+        whole: Usage,
     ) -> web.StreamResponse:
+        """Send an answer in pieces, and count what it had told of its usage by its end or its cut."""
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        if await self._left(request):
+            return answer
         await answer.prepare(request)
         content = "".join(f"event: {name}\ndata: {json.dumps(e)}\n\n" for name, e in events)
         data = content.encode()
         if fault is not None:
+            self._count(begun)
             await answer.write(data[: fault.cut])
             await asyncio.sleep(0.05)
             request.transport.abort()
             return answer
-        hold = self.holds.get(request[_NUMBER])
+        number = request[_NUMBER]
+        if self.thinks_s:
+            first = data.index(b"\n\n") + 2
+            await answer.write(data[:first])
+            data = data[first:]
+            self.speaking[number] = self.requests[number]
+            try:
+                if await self._left(request):
+                    self._count(begun)
+                    return answer
+            finally:
+                del self.speaking[number]
+        self._count(whole)
+        hold = self.holds.get(number)
         if hold is not None:
             half = data.rindex(b"arguments" if b"arguments" in data else b"partial_json")
             await answer.write(data[:half])
@@ -226,3 +255,11 @@ class Provider:
             await answer.write(data[start : start + 97])
         await answer.write_eof()
         return answer
+
+    async def _left(self, request: web.Request) -> bool:
+        """Think; whether who asked has hung up meanwhile."""
+        if self.thinks_s:
+            await asyncio.sleep(self.thinks_s)
+        left = request.transport is None or request.transport.is_closing()
+        self.hung_up += left
+        return left

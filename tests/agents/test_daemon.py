@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agents.backends.search import SearchBackend
@@ -15,6 +16,8 @@ from agents.search import surveys
 from agents.settings import AgentSettings
 from agents.status import AgentStatus
 from agents.tools import calls as t
+from agents.tools.offered import TOOLS
+from agents.tools.surface import Surface
 from agents.tools.toolbox import Toolbox
 from robots.wire import commands as c
 from robots.wire.client import Client, Refused
@@ -472,3 +475,32 @@ async def test_without_the_supervisor_candidates_are_measured_here_and_handed_in
         if isinstance(row.event, BatchAccepted)
     ]
     assert own.seeds is None
+
+
+async def test_a_call_whose_answer_a_kill_took_is_answered_as_it_was_done(fleet) -> None:
+    tools = await scripted(fleet)
+
+    async def call(call_id: str, name: str, **arguments: object) -> str:
+        # A fresh life each time: what it knows is what the journal holds.
+        surface = Surface(tools, "scripted", TOOLS)
+        return await surface.call(call_id, name, msgspec.json.encode(arguments))
+
+    async def again(call_id: str, name: str, **arguments: object) -> str:
+        run_id = tools.desk.run.run_id
+        del tools.desk.log.records[f"scripted/{run_id}/answer/{call_id}"]
+        return await call(call_id, name, **arguments)
+
+    claim = {"kind": "heuristic", "hypothesis": "fast loses nothing", "prediction": "20 points"}
+    opened = await call("1", "open_idea", **claim)
+    assert opened.startswith("a1-1 is yours")
+    assert await again("1", "open_idea", **claim) == opened
+    await call("2", "edit_file", path="recipe/recipe.toml", old='"slow"\n', new='"fast"\n')
+    assert "is commit" in await call("3", "submit")
+    await fleet.until(lambda: bool(fleet.events(DecisionLearned)))
+    assert await again("3", "submit") == "a1-1 was handed in, and was adopted"
+    await call("4", "open_idea", **claim)
+    dropped = await call("5", "drop", reason="no better")
+    assert await again("5", "drop", reason="no better") == dropped == "a1-2 was given up"
+    assert [each.idea_id for each in fleet.events(IdeaOpened)] == ["a1-1", "a1-2"]
+    assert len(fleet.events(IdeaCommitted)) == 1
+    assert fleet.supervisor.queued == {"a1-1": 1}

@@ -111,6 +111,18 @@ def test_the_same_change_again_is_the_same_commit(clone: Workspace, gate: Gate) 
     assert first == second
 
 
+def test_a_working_tree_committed_again_is_the_same_commit(clone: Workspace, gate: Gate) -> None:
+    clone.write({"recipe/policy.py": b"x = 2\n"})
+    given = (gate.baseline, gate.branch("a1-1"), idea_message(idea("a1-1")), WALL_S)
+
+    first = gate.admit(clone.commit(*given), "a1-1")
+    # The daemon was killed before it heard of it.
+    second = gate.admit(clone.commit(*given), "a1-1")
+
+    assert first == second
+    assert gate.git.commit_of(f"{first}^") == gate.baseline
+
+
 def test_trailers_rebuild_the_idea_tree(clone: Workspace, gate: Gate, origin: Repository) -> None:
     first = idea("a1-1", hypothesis="Slow \x1b[31mnear\nthe goal")
     second = idea("a1-2", parent="a1-1", borrowed_from="a2-7", operator="adopt:a2-7")

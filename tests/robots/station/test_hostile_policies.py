@@ -1,18 +1,21 @@
 """Policies that break things, end to end in real sandboxes: each a failure with a named reason."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from robots.drivers.mujoco import MujocoDriver
 from robots.station import sandboxed
 from robots.station.authority import Authority
+from robots.station.children import ChildFailed
 from robots.station.rollout import Rig
 from robots.station.sandboxed import SandboxedChildren, read_knobs
 from robots.station.scoring import Scorer
 from robots.station.seeds import RandomSeeds
 from robots.station.tasks import read_task
 from robots.wire.records import Outcome
+from robots.worker import CallResult
 from tests.robots.station.conftest import REACHES, Watched, plan, recipe
 from tests.robots.station.scripted import REACH
 
@@ -116,6 +119,31 @@ def test_sleeping_just_under_the_cap_is_charged_to_the_episode(rig, monkeypatch)
     (episode,) = end.episodes
     assert (episode.outcome, episode.reason) == (Outcome.FAILURE, "policy_timeout")
     assert episode.steps < 10
+
+
+class Slow:
+    """A worker each of whose answers takes six seconds, in which it computes nothing."""
+
+    sandbox = SimpleNamespace(inner_pid=7)
+
+    def act(self, observation, wall_s):
+        return CallResult(None, 0.0, 6.0, ())
+
+    def close(self):
+        pass
+
+
+def test_waiting_for_a_processor_is_nobodys_idleness(monkeypatch, tmp_path):
+    waited = {None: 0.0, 7: 0.0}
+    monkeypatch.setattr(sandboxed, "waited_s", lambda pid=None: waited[pid])
+    policy = sandboxed.SandboxedPolicy(Slow(), 9.0, tmp_path)
+    # The policy's process stood in the queue, or the station's thread with the answer there.
+    for who in (7, None):
+        waited[who] += 6.0
+        policy.act({})
+
+    with pytest.raises(ChildFailed, match=r"idle for 6\.0 s"):
+        policy.act({})
 
 
 def test_dying_right_after_being_loaded_is_the_policys_own_failure(rig):
