@@ -48,8 +48,10 @@ def stations_of(recipe: RecipeArchive) -> tuple[int, ...]:
 @contextlib.asynccontextmanager
 async def beside(
     job: Path, task: str, stations: tuple[int, ...], *, sandboxed: bool
-) -> AsyncGenerator[None]:
+) -> AsyncGenerator[asyncio.Task[str]]:
     """Keeps an actor running for as long as the context lasts.
+
+    Yields what ends when the actor does, with the last that it said of why.
 
     Args:
         job: The job's folder on this machine; what the actor says is added to its `actor.jsonl`.
@@ -67,9 +69,11 @@ async def beside(
             stdout=rows,
             stderr=words,
         )
+        ended = asyncio.create_task(_told(actor, job / "actor.txt"))
         try:
-            yield
+            yield ended
         finally:
+            ended.cancel()
             with contextlib.suppress(ProcessLookupError):
                 actor.send_signal(signal.SIGTERM)
             try:
@@ -77,3 +81,10 @@ async def beside(
             except TimeoutError:
                 actor.kill()
                 await actor.wait()
+
+
+async def _told(actor: asyncio.subprocess.Process, words: Path) -> str:
+    """Last line of what an actor said before it ended."""
+    code = await actor.wait()
+    lines = words.read_text(errors="replace").splitlines()
+    return lines[-1] if lines else f"exit code {code}"

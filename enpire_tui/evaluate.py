@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -58,12 +59,17 @@ class Share(Frozen):
 
 
 class Evaluated(Frozen):
-    """The result, as the last line tells it."""
+    """The result, as the last line tells it.
+
+    Attributes:
+        reasons: How the episodes that failed or are void ended, and how many so.
+    """
 
     task: str
     success: int
     failure: int
     void: int
+    reasons: dict[str, int]
     rate: float
     interval: tuple[float, float]
     cpu_seconds_per_episode: float
@@ -181,6 +187,7 @@ def evaluated(task: str, episodes: list[Episode], seconds: float) -> Evaluated:
         success=tally.success,
         failure=tally.failure,
         void=outcomes.count(Outcome.VOID),
+        reasons=dict(Counter(e.reason for e in episodes if e.outcome is not Outcome.SUCCESS)),
         rate=tally.rate,
         interval=wilson_interval(tally),
         cpu_seconds_per_episode=cpu_s / tally.episodes if tally.episodes else 0.0,

@@ -93,12 +93,20 @@ async def _train(
         unsandboxed=options.unsandboxed,
     )
     await box.submit(spec)
+    ended: asyncio.Task[str] | None = None
     async with contextlib.AsyncExitStack() as stack:
         if stations:
             job, walls = home / "jobs" / spec.job_id, not options.unsandboxed
             actor = actors.beside(job, options.task, stations, sandboxed=walls)
-            await stack.enter_async_context(actor)
-        status = await _followed(box, spec.job_id, quiet=options.json)
+            ended = await stack.enter_async_context(actor)
+        followed = asyncio.ensure_future(_followed(box, spec.job_id, quiet=options.json))
+        if ended is not None:
+            await asyncio.wait({followed, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not followed.done():
+                # Nothing more to learn from: better told now than after its last minute.
+                sys.stderr.write(f"{spec.job_id}: its actor ended: {ended.result()}\n")
+                await box.cancel(spec.job_id)
+        status = await followed
     if status.state is not JobState.SUCCEEDED:
         told = (await box.read(spec.job_id, "console.txt"))[-2000:].decode("utf-8", "replace")
         sys.stderr.write(f"{told}\n{spec.job_id} {status.state.value}: {status.detail}\n")

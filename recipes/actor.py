@@ -196,7 +196,9 @@ def _with_knobs(files: Mapping[str, bytes], knobs: Mapping[str, float]) -> dict[
 
 def _end_with_input() -> None:
     """Whoever started it holds the other end, and may be killed."""
-    sys.stdin.buffer.read()
+    # Not through `sys.stdin`, whose lock a process that ends would find held.
+    while os.read(0, 4096):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -1,5 +1,6 @@
 """A recipe that learns online: who gets an actor, and one whole training by the public command."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -88,3 +89,9 @@ def test_an_actor_ends_with_whoever_started_it_also_where_that_is_killed(tmp_pat
         (actor,) = psutil.Process(parent.pid).children()
         parent.kill()
     assert psutil.wait_procs([actor], timeout=60.0)[1] == []
+
+
+async def test_an_actor_that_ends_says_why(tmp_path) -> None:
+    async with actors.beside(tmp_path, "no_such_task", (1,), sandboxed=True) as ended:
+        told = await asyncio.wait_for(ended, 60.0)
+    assert "no_such_task" in told
