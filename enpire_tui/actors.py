@@ -86,5 +86,5 @@ async def beside(
 async def _told(actor: asyncio.subprocess.Process, words: Path) -> str:
     """Last line of what an actor said before it ended."""
     code = await actor.wait()
-    lines = words.read_text(errors="replace").splitlines()
+    lines = (await asyncio.to_thread(words.read_text, errors="replace")).splitlines()
     return lines[-1] if lines else f"exit code {code}"
