@@ -156,7 +156,7 @@ async def begun(tmp_path: Path, served: Served) -> AsyncIterator[Run]:
     if process.returncode is None:
         process.kill()
     made.ending.cancel()
-    run("down", home=home)
+    run("down", home=home, timeout_s=180)
 
 
 def once(found: list, what: str) -> None:

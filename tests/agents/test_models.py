@@ -213,6 +213,26 @@ async def test_tokens_by_class_are_those_that_were_sent(fleet, host, kind) -> No
     assert len(at.events) == len(at.provider.requests)
 
 
+async def test_an_answer_that_its_agent_did_not_live_to_hear_counts_as_far_as_it_came(
+    fleet, host, kind
+) -> None:
+    at = await host(worker(WORK))
+    at.provider.thinks_s = 0.3
+    for _ in range(3):
+        await fleet.start(backend(kind, at))
+        async with asyncio.timeout(60):
+            while not at.provider.speaking:  # noqa: ASYNC110 - The stand-in has no event for it.
+                await asyncio.sleep(0.01)
+        await fleet.stop()
+    at.provider.thinks_s = 0.0
+    await fleet.start(backend(kind, at))
+    await waiting(fleet)
+
+    assert at.provider.hung_up >= 1
+    assert sum(event.aborted for event in at.events) == at.provider.hung_up
+    assert at.metered() == at.provider.sent
+
+
 async def test_the_real_key_is_the_gateways_alone(fleet, host, kind) -> None:
     at = await host(worker(WORK))
     await fleet.start(backend(kind, at))
