@@ -18,6 +18,7 @@ from agents.git.notes import ResultNote, notes_ref, tag_discarded, write_note
 from agents.git.trailers import clean
 from agents.git.workspace import Workspace
 from agents.log import AgentLog
+from agents.pictures import Album
 from agents.settings import AgentSettings
 from agents.tools.calls import PAUSED, ToolRefused
 from agents.view import FINAL_DECISIONS, RunView, StationView
@@ -127,6 +128,11 @@ class Desk:
         """Journal an event of this agent and take it in."""
         self._journal.append(event, durable=durable)
         self.log.apply(event, self.clock.wall())
+
+    @property
+    def album(self) -> Album:
+        """Pictures that this agent was shown in the present run."""
+        return Album(self.home / "agents" / self.name / self.run.run_id / "pictures")
 
     def record_backend(self, backend: str, record: bytes) -> None:
         """Keep what a backend needs to go on, before it acts."""

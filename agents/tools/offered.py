@@ -7,6 +7,7 @@ import msgspec
 from agents.literature import quoted
 from agents.tools import calls as t
 from agents.tools.answers import explored_text, from_line, or_no_limit
+from agents.tools.seeing import Frames, frames
 from agents.tools.surface import Assigned, Surface, Tool, Unchecked
 from agents.tools.training import status_text
 from agents.tools.tree import on_thread
@@ -318,7 +319,7 @@ async def _ask(at: Surface, given: Asked, call_id: str) -> str:
 
 
 async def _finish(at: Surface, given: Words, _: str) -> str:
-    at.keep(summary=given.summary, closed=at.work.closed + 1)
+    at.keep(summary=given.summary, closed=at.work.closed + 1, pictures=0)
     return "the session is closed"
 
 
@@ -333,6 +334,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool("explore", "Run episodes of the working tree's recipe on your station; you see everything.",
          Episodes, _explore, once=True),
     Tool("episode", "The course of one explored episode.", OneEpisode, _episode),
+    Tool("frames", "Pictures of an explored episode: its last moments up to its end, or `spread` over "
+         "it, or nearest to policy `steps`.", Frames, frames),
     Tool("train", "Run the recipe's train.py as a job, in a sandbox; says its id.", Job, _train,
          once=True),
     Tool("wait_job", "Wait for a job's end; what it trained is then in the working tree.", OfJob,

@@ -10,9 +10,11 @@ from collections import Counter
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from agents.git.repository import Repository
 from agents.search.knobs import read_knobs
+from robots.station.png import png
 from robots.wire import commands as c
 from robots.wire.clock import Clock
 from robots.wire.events import (
@@ -30,7 +32,7 @@ from robots.wire.journal import Journal
 from robots.wire.reception import Peer, Refused
 from robots.wire.records import Counts, Episode, Outcome, RecipeArchive
 from robots.wire.replies import CandidateReceipt
-from robots.wire.station_replies import BatchPhase, BatchState
+from robots.wire.station_replies import BatchPhase, BatchState, EpisodeFrame, EpisodeFrames
 from robots.wire.transport import Transport
 
 POLICY = b'''"""A policy for tests."""
@@ -80,6 +82,11 @@ def quality(recipe: RecipeArchive) -> float:
     return min(rate, 0.995)
 
 
+def shade(step: int) -> bytes:
+    """The picture that the station here has of a step."""
+    return png(np.full((3, 4, 3), step % 256, np.uint8))
+
+
 class StationStandIn:
     """Runs batches at once, on demand of one task."""
 
@@ -96,6 +103,8 @@ class StationStandIn:
                 self.recipes[row.event.batch_id] = row.event.recipe.sha256
 
     async def handle(self, command: c.AnyCommand, peer: Peer) -> msgspec.Struct | None:
+        if isinstance(command, c.GetFrames):
+            return self._frames(command)
         if not isinstance(command, c.StartBatch):
             raise Refused("unknown_command")
         self.asked[command.batch_id] += 1
@@ -112,6 +121,27 @@ class StationStandIn:
             commit=command.commit,
             episodes=command.episodes,
             counts=Counts(),
+        )
+
+    def _frames(self, command: c.GetFrames) -> EpisodeFrames:
+        """Pictures whose shade tells their step; of explored episodes, as a station shows them."""
+        found = [
+            row.event.episode
+            for row in self.journal.rows(0, 100_000)
+            if isinstance(row.event, EpisodeFinished)
+            and (row.event.batch_id, row.event.episode.index) == (command.batch_id, command.index)
+        ]
+        if not found:
+            raise Refused(f"unknown_batch: {command.batch_id}")
+        steps = command.steps or range(100 - command.count, 100)
+        return EpisodeFrames(
+            batch_id=command.batch_id,
+            episode=msgspec.structs.replace(found[0], steps=99),
+            camera=command.camera or "top",
+            frames=tuple(
+                EpisodeFrame(step=step, time_s=step / 30, width=4, height=3, png=shade(step))
+                for step in steps
+            ),
         )
 
     def _run(self, command: c.StartBatch, peer: Peer) -> None:
