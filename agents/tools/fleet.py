@@ -19,7 +19,7 @@ class Fleet:
         self._cursor = 0
 
     async def wait(self, call: t.Wait) -> t.News:
-        """Wait for a decision on an own idea, another champion, a message or the run's end."""
+        """Wait for a decision on an own idea, another champion, a confirm's, a message or the run's end."""
         desk = self._desk
         before = self._marks()
         if not desk.messages:
@@ -63,10 +63,10 @@ class Fleet:
         text, cut = t.cut_text(await self._tree.diff(f"{commit}^", commit))
         return t.Text(text=text, cut=cut)
 
-    def _marks(self) -> tuple[str, str, int]:
+    def _marks(self) -> tuple[str, str, int, int]:
         run = self._desk.run
         champion = run.champion.commit if run.champion else ""
-        return champion, run.ended, len(self._desk.log.pending())
+        return champion, run.ended, run.confirms, len(self._desk.log.pending())
 
 
 def _row(standing: Standing) -> str:

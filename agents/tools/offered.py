@@ -108,6 +108,13 @@ class Reason(Frozen):
     reason: Annotated[str, msgspec.Meta(max_length=500)]
 
 
+class Nomination(Frozen):
+    """An idea of your own that was decided, and why it should be confirmed now."""
+
+    idea_id: str
+    reason: Annotated[str, msgspec.Meta(min_length=10, max_length=300)]
+
+
 class Other(Frozen):
     """An idea of a peer, by its id."""
 
@@ -188,6 +195,15 @@ async def _submit(at: Surface, _: Nothing, __: str) -> str:
     handed = await at.tools.ideas.submit(t.Submit(idea_id=idea_id))
     where = "waits for its sealed episodes" if handed.reached else "will be handed in"
     return f"{idea_id} is commit {committed.commit[:10]} and {where}; wait for the decision"
+
+
+async def _nominate(at: Surface, given: Nomination, call_id: str) -> str:
+    nomination_id = f"{at.desk.name}/nomination/{call_id}"
+    found = await at.tools.ideas.nominate(nomination_id, given.idea_id, given.reason)
+    return (
+        f"{found.idea_id} is nominated; predicted chance of a clean confirm: {found.chance:.2f}. "
+        f"Nominations left to you: {found.left}. News tells how the confirm ends."
+    )
 
 
 async def _drop(at: Surface, given: Reason, _: str) -> str:
@@ -342,6 +358,8 @@ TOOLS: tuple[Tool, ...] = (
          _wait_job, once=True),
     Tool("submit", "Commit the idea and hand it in for sealed evaluation.", Nothing, _submit,
          once=True),
+    Tool("nominate", "Have an own idea, 99 of 100 or better, confirmed early; tries are few, and all agents'.",
+         Nomination, _nominate, once=True),
     Tool("drop", "Give the open idea up.", Reason, _drop, once=True),
     Tool("adopt", "Apply a peer's change to your open idea; Git decides whether it fits.", Other,
          _adopt, once=True),

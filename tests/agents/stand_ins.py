@@ -31,7 +31,7 @@ from robots.wire.events import (
 from robots.wire.journal import Journal
 from robots.wire.reception import Peer, Refused
 from robots.wire.records import Counts, Episode, Outcome, RecipeArchive
-from robots.wire.replies import CandidateReceipt
+from robots.wire.replies import CandidateReceipt, NominationReceipt
 from robots.wire.station_replies import BatchPhase, BatchState, EpisodeFrame, EpisodeFrames
 from robots.wire.transport import Transport
 
@@ -70,6 +70,10 @@ value = "slow"
 choices = ["slow", "fast"]
 """
 BASELINE = {"policy.py": POLICY, "recipe.toml": RECIPE}
+
+
+GATE = 0.98
+"""Rate from which the supervisor here takes nominations."""
 
 
 def quality(recipe: RecipeArchive) -> float:
@@ -207,6 +211,7 @@ class SupervisorStandIn:
         self.proposed: Counter[str] = Counter()
         self.queued: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()
+        self.nominated: Counter[str] = Counter()
         self.silent = False
         self.champion_rate = 0.0
         self.best = 0.0
@@ -275,6 +280,16 @@ class SupervisorStandIn:
                     if not self.silent:
                         self._decide(command)
                 return CandidateReceipt(idea_id=idea_id, state="SCREENING")
+            case c.Nominate():
+                self.nominated[command.nomination_id] += 1
+                if self.champion_rate < GATE:
+                    raise Refused(f"not_better: {command.idea_id} is at {self.champion_rate:.2f}")
+                return NominationReceipt(
+                    nomination_id=command.nomination_id,
+                    idea_id=command.idea_id,
+                    chance=0.8,
+                    left=1,
+                )
             case _:
                 raise Refused("unknown_command")
 

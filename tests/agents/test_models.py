@@ -34,6 +34,7 @@ from robots.wire.events import (
     IdeaCommitted,
     RequestRefused,
     TokensMetered,
+    ToolCalled,
     TranscriptLine,
 )
 from tests.agents.providers import Fault, Provider, Script, Turn
@@ -502,3 +503,41 @@ async def test_a_job_is_submitted_once_and_its_result_comes_into_the_tree(
     assert (
         len([each for each in (fleet.home / "jobs").iterdir() if each.name.startswith("a1-")]) == 1
     )
+
+
+NOMINATION = {"idea_id": "a1-1", "reason": "It did not fail once."}
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.0])
+async def test_an_idea_is_nominated_once_and_a_refusal_tells_why(fleet, host, kind, rate) -> None:
+    turns = [*WORK[:-1], Turn("", (("nominate", NOMINATION),)), WORK[-1]]
+    at = await host(worker(turns))
+    await fleet.start(backend(kind, at))
+    await fleet.until(lambda: decided(fleet) == ["adopted"])
+    fleet.supervisor.champion_rate = rate
+    await waiting(fleet)
+    await fleet.stop()
+    await fleet.start(backend(kind, at))
+    await waiting(fleet)
+
+    told = [line for line in lines(fleet) if line.startswith("result: ")]
+    if rate < 0.98:
+        assert "result: refused: not_better: a1-1 is at 0.50" in told
+    else:
+        assert any(
+            "a1-1 is nominated; predicted chance of a clean confirm: 0.80" in t for t in told
+        )
+    assert list(fleet.supervisor.nominated.values()) == [1]
+    assert [each.summary for each in fleet.events(ToolCalled) if each.tool == "nominate"] == [
+        "a1-1: It did not fail once."
+    ]
+
+
+async def test_what_is_no_idea_of_its_own_is_not_nominated(fleet, host) -> None:
+    foreign = {**NOMINATION, "idea_id": "a2-1"}
+    at = await host(worker([Turn("", (("nominate", foreign),)), WORK[-1]]))
+    await fleet.start(backend("anthropic", at))
+    await waiting(fleet)
+
+    assert "refused: unknown_idea: a2-1 is none of yours" in json.dumps(at.provider.requests)
+    assert not fleet.supervisor.nominated
