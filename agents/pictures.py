@@ -5,12 +5,12 @@ wants in its place is put in when the message is sent, and never kept.
 """
 
 import base64
-import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from agents.shelf import Shelf
 from robots.wire.records import Frozen
 
 PICTURE = "enpire_picture"
@@ -47,7 +47,7 @@ class Answer(NamedTuple):
 
 
 class Album:
-    """The pictures of one agent, oldest pruned first beyond a quota.
+    """The pictures of one agent.
 
     Args:
         folder: Holds them only; made on first use.
@@ -55,39 +55,17 @@ class Album:
     """
 
     def __init__(self, folder: Path, quota_bytes: int = QUOTA_BYTES) -> None:
-        self._folder = folder
-        self._quota_bytes = quota_bytes
+        self._shelf = Shelf(folder, quota_bytes)
 
     def keep(self, png: bytes, width: int, height: int) -> Picture:
         """Write a picture, once for its content."""
         sha256 = hashlib.sha256(png).hexdigest()
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._path(sha256)
-        new = path.with_suffix(".new")
-        new.write_bytes(png)
-        new.replace(path)
-        self._prune(path)
+        self._shelf.put(f"{sha256}.png", png)
         return Picture(sha256=sha256, width=width, height=height, size_bytes=len(png))
 
     def read(self, sha256: str) -> bytes | None:
         """A picture's file; None if it is no longer kept."""
-        try:
-            return self._path(sha256).read_bytes()
-        except FileNotFoundError:
-            return None
-
-    def _path(self, sha256: str) -> Path:
-        return self._folder / f"{sha256}.png"
-
-    def _prune(self, newest: Path) -> None:
-        kept = [(path, path.stat()) for path in self._folder.glob("*.png")]
-        size = sum(stat.st_size for _, stat in kept)
-        for path, stat in sorted(kept, key=lambda each: each[1].st_mtime_ns):
-            if size <= self._quota_bytes or path == newest:
-                return
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
-            size -= stat.st_size
+        return self._shelf.get(f"{sha256}.png")
 
 
 def part(picture: Picture) -> Part:

@@ -59,9 +59,13 @@ class Fleet:
 
     async def peer_diff(self, call: t.PeerDiff) -> t.Text:
         """An idea's change against its parent commit."""
-        commit = self._tree.commit_of(call.idea_id)
-        text, cut = t.cut_text(await self._tree.diff(f"{commit}^", commit))
+        text, cut = t.cut_text(await self.whole_diff(call.idea_id))
         return t.Text(text=text, cut=cut)
+
+    async def whole_diff(self, idea_id: str) -> str:
+        """The same, however long."""
+        commit = self._tree.commit_of(idea_id)
+        return await self._tree.diff(f"{commit}^", commit)
 
     def _marks(self) -> tuple[str, str, int, int]:
         run = self._desk.run

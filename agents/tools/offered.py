@@ -8,7 +8,8 @@ from agents.literature import quoted
 from agents.tools import calls as t
 from agents.tools.answers import explored_text, from_line, or_no_limit
 from agents.tools.seeing import Frames, frames
-from agents.tools.surface import Assigned, Surface, Tool, Unchecked
+from agents.tools.skills import Skill, skills
+from agents.tools.surface import RESULTS, Assigned, Surface, Tool, Unchecked
 from agents.tools.training import status_text
 from agents.tools.tree import on_thread
 from agents.view import BASELINE
@@ -32,7 +33,7 @@ Line = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Place(Frozen):
-    """A file of the working tree, such as recipe/policy.py, from a line on."""
+    """A file of the working tree, such as recipe/policy.py, or of cut answers, from a line on."""
 
     path: str
     from_line: Line = 1
@@ -65,6 +66,11 @@ async def _list_files(at: Surface, _: Nothing, __: str) -> str:
 
 
 async def _read_file(at: Surface, given: Place, _: str) -> str:
+    if given.path.startswith(RESULTS):
+        content = at.desk.results.get(given.path.removeprefix(RESULTS))
+        if content is None:
+            raise t.ToolRefused(f"no_file: {given.path} is not there, or was pruned; call again")
+        return from_line(content.decode(errors="replace"), given.from_line)
     return from_line(await at.tools.tree.whole(given.path), given.from_line)
 
 
@@ -303,7 +309,7 @@ async def _read_recipe(at: Surface, given: OfRecipe, _: str) -> str:
 
 
 async def _peer_diff(at: Surface, given: Other, _: str) -> str:
-    return (await at.tools.fleet.peer_diff(t.PeerDiff(idea_id=given.idea_id))).text
+    return await at.tools.fleet.whole_diff(given.idea_id)
 
 
 async def _literature(at: Surface, given: Sought, _: str) -> str:
@@ -341,7 +347,7 @@ async def _finish(at: Surface, given: Words, _: str) -> str:
 
 TOOLS: tuple[Tool, ...] = (
     Tool("list_files", "Files of your working tree.", Nothing, _list_files),
-    Tool("read_file", "A file of your working tree.", Place, _read_file),
+    Tool("read_file", "A file of your working tree, or an answer that was cut (results/...).", Place, _read_file),
     Tool("write_file", "Write a file below recipe/ or notes/.", Written, _write_file),
     Tool("edit_file", "Replace one passage of a file.", Edited, _edit_file, once=True),
     Tool("shell", "Run a command in the working tree's sandbox (python3, grep...).", Command, _shell, once=True),
@@ -368,6 +374,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool("leaderboard", "Champion and ideas with sealed evidence.", Nothing, _leaderboard),
     Tool("digest", "What changed in the run since you last looked.", Nothing, _digest, once=True),
     Tool("read_recipe", "A file of the champion's recipe, or of an idea's.", OfRecipe, _read_recipe),
+    Tool("skills", "What a policy may import from robots.skills (see, move, grasp); or one skill's code.",
+         Skill, skills),
     Tool("peer_diff", "An idea's change.", Other, _peer_diff),
     Tool("try_merge", "Whether a peer's idea would merge with the commit you change; touches nothing.",
          Other, _try_merge),

@@ -5,6 +5,7 @@ call with side effects is about to do is journalled under that id before it acts
 after, so that a call repeated after a restart is answered, and nothing is done twice.
 """
 
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,9 @@ from agents.tools import calls as t
 from agents.tools.toolbox import Toolbox
 from robots.wire import codec
 from robots.wire.records import Frozen
+
+RESULTS = "results/"
+"""Where `read_file` finds answers that were cut; no folder of the working tree."""
 
 
 class Unchecked(Exception):
@@ -121,11 +125,20 @@ class Surface:
                 raise
             told = f"refused: {refused.reason}"
         answer = told if isinstance(told, Answer) else Answer(told)
-        answer = answer._replace(text=t.cut_text(answer.text)[0])
+        answer = answer._replace(text=self._fitting(call_id, name, answer.text))
         if tool is not None and tool.once:
             assert not answer.pictures, name
             self.desk.record_backend(self._key("answer", call_id), answer.text.encode())
         return answer
+
+    def _fitting(self, call_id: str, tool: str, text: str) -> str:
+        """An answer that fits; one that is cut lies whole in a file, which it names."""
+        if len(text) <= t.TEXT_LIMIT:
+            return text
+        # The same call is the same file; an id is a model's and no part of a path.
+        name = f"{tool}-{hashlib.sha256(call_id.encode()).hexdigest()[:8]}.txt"
+        self.desk.results.put(name, text.encode())
+        return t.cut_text(text, kept_as=f"{RESULTS}{name}")[0]
 
     def assigned(self, call_id: str, make: Callable[[], Assigned]) -> Assigned:
         """What this call is to do: as it was decided when it was first made."""
