@@ -18,7 +18,9 @@ from agents.git.notes import ResultNote, notes_ref, tag_discarded, write_note
 from agents.git.trailers import clean
 from agents.git.workspace import Workspace
 from agents.log import AgentLog
+from agents.pictures import Album
 from agents.settings import AgentSettings
+from agents.shelf import Shelf
 from agents.tools.calls import PAUSED, ToolRefused
 from agents.view import FINAL_DECISIONS, RunView, StationView
 from robots.wire import codec
@@ -48,6 +50,7 @@ RUN_RECORD = "run"
 FROZEN = "frozen"
 FAR = 2**62
 MESSAGES_KEPT = 50
+RESULTS_BYTES = 32 << 20
 T = TypeVar("T")
 
 
@@ -128,6 +131,20 @@ class Desk:
         """Journal an event of this agent and take it in."""
         self._journal.append(event, durable=durable)
         self.log.apply(event, self.clock.wall())
+
+    @property
+    def album(self) -> Album:
+        """Pictures that this agent was shown in the present run."""
+        return Album(self._folder / "pictures")
+
+    @property
+    def results(self) -> Shelf:
+        """Answers of tools that were too long to be given whole."""
+        return Shelf(self._folder / "results", RESULTS_BYTES)
+
+    @property
+    def _folder(self) -> Path:
+        return self.home / "agents" / self.name / self.run.run_id
 
     def record_backend(self, backend: str, record: bytes) -> None:
         """Keep what a backend needs to go on, before it acts."""

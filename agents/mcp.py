@@ -17,6 +17,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.server.stdio import stdio_server
 
+from agents.pictures import PNG, Album, Answer, base64_of
 from agents.tools import calls as t
 from agents.tools.offered import TOOLS
 from agents.tools.surface import Surface
@@ -99,7 +100,8 @@ class ToolServer:
         for call in self._open.calls:
             told = await self._surface.call(call.call_id, call.name, call.arguments)
             self._answered.add(call.call_id)
-            found.append((call, told))
+            # Only calls with side effects stay open, and those are answered in words alone.
+            found.append((call, told.text))
         return found
 
     def heard(self) -> None:
@@ -133,7 +135,9 @@ class ToolServer:
             context: ServerRequestContext[Any, Any], given: types.CallToolRequestParams
         ) -> types.CallToolResult:
             told = await self._call(call_id(context, mine), given)
-            return types.CallToolResult(content=content(told), is_error=told.startswith("refused:"))
+            return types.CallToolResult(
+                content=content(told, self._desk.album), is_error=told.text.startswith("refused:")
+            )
 
         server: Server[Any] = Server(SERVER, on_list_tools=listed, on_call_tool=called)
         lines = cast("Any", reader), cast("Any", _Lines(writer))
@@ -145,7 +149,7 @@ class ToolServer:
         finally:
             writer.close()
 
-    async def _call(self, key: str, given: types.CallToolRequestParams) -> str:
+    async def _call(self, key: str, given: types.CallToolRequestParams) -> Answer:
         surface, desk = self._surface, self._desk
         self.heard()
         self.calls += 1
@@ -162,11 +166,11 @@ class ToolServer:
             told = await surface.call(key, given.name, arguments)
         except t.ToolRefused as refused:
             return await self._halt(refused.reason)
-        desk.say("result", t.cut_text(told, 1_000)[0], surface.work.idea_id)
+        desk.say("result", t.cut_text(told.text, 1_000)[0], surface.work.idea_id)
         self._answered.add(key)
-        return told + self._words()
+        return told._replace(text=told.text + self._words())
 
-    async def _halt(self, reason: str) -> str:
+    async def _halt(self, reason: str) -> Answer:
         """Leave a call unanswered: it is made when the agent goes on; its connection ends before."""
         if not self.halted.done():
             self.halted.set_result(reason)
@@ -192,9 +196,14 @@ def call_id(context: ServerRequestContext[Any, Any], connection: str) -> str:
     return f"{connection}-{context.request_id}"
 
 
-def content(told: str) -> list[types.ContentBlock]:
+def content(told: Answer, album: Album) -> list[types.ContentBlock]:
     """An answer as MCP content."""
-    return [types.TextContent(text=told)]
+    found: list[types.ContentBlock] = [types.TextContent(text=told.text)]
+    for picture in told.pictures:
+        png = album.read(picture.sha256)
+        if png is not None:
+            found.append(types.ImageContent(data=base64_of(png), mime_type=PNG))
+    return found
 
 
 class _Lines:

@@ -10,6 +10,7 @@ from robots.wire.events import (
     CandidateDecided,
     CandidateQueued,
     ChampionChanged,
+    ConfirmFinished,
     EpisodeFinished,
     IdeaProposed,
     RunEnded,
@@ -67,6 +68,7 @@ class RunView:
         self.champion: Champion | None = None
         self.ideas: dict[str, Standing] = {}
         self.reigned: dict[str, Champion] = {}
+        self.confirms = 0
         self.events: list[AnyEvent] = []
         self._marks: dict[str, str] = {}
 
@@ -94,6 +96,8 @@ class RunView:
                     interval=event.interval,
                 )
                 self.reigned[event.idea_id] = self.champion
+            case ConfirmFinished():
+                self.confirms += 1
             case RunEnded():
                 self.ended = event.outcome
             case IdeaProposed() | CandidateQueued() | BatchCounted() | CandidateDecided():
@@ -110,6 +114,7 @@ class RunView:
         self.champion = Champion(idea_id=BASELINE, commit=baseline_commit)
         self.ideas.clear()
         self.reigned.clear()
+        self.confirms = 0
         self.events.clear()
         self._marks.clear()
 

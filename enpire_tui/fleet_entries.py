@@ -87,11 +87,13 @@ class AgentEntry(Entry, frozen=True):
     Attributes:
         model: Of a language model, "" for the backend's default.
         program: Of the backend "acp": which command-line agent.
+        sees: Whether the model is shown pictures; left out for what is usual with the backend.
     """
 
     backend: str = "search"
     model: str = ""
     program: str = ""
+    sees: bool | None = None
 
 
 class ProviderEntry(Entry, frozen=True):

@@ -42,6 +42,7 @@ KEY_EVENTS = (
     ev.IdeaProposed,
     ev.CandidateDecided,
     ev.ChampionChanged,
+    ev.CandidateNominated,
     ev.ConfirmStarted,
     ev.ConfirmFinished,
     ev.FleetHeld,

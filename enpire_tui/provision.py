@@ -250,6 +250,8 @@ def _write_agent(fleet: Fleet, home: Path, station: str, agent: str) -> None:
         "model": fleet.agent.model,
         "program": fleet.agent.program,
     }
+    if fleet.agent.sees is not None:
+        table["sees"] = fleet.agent.sees
     _write(home / "agents" / agent / "agent.toml", table)
 
 

@@ -66,7 +66,8 @@ class AcpBackend:
 
     async def turn(self, tools: Toolbox) -> None:
         """Session after session, until paused, stopped, out of budget or out of a run."""
-        surface, pause_s = Surface(tools, self.name, TOOLS), FIRST_PAUSE_S
+        surface = Surface(tools, self.name, TOOLS, sees=self._program.sees)
+        pause_s = FIRST_PAUSE_S
         try:
             while True:
                 try:
@@ -340,7 +341,7 @@ def close(surface: Surface, why: str) -> None:
     work = surface.work
     surface.desk.say("system", f"session {work.closed} ended: {why}", work.idea_id)
     summary = f"{work.summary}\n(The last session ended without a summary: {why}.)".strip()
-    surface.keep(closed=work.closed + 1, summary=summary[-4_000:])
+    surface.keep(closed=work.closed + 1, summary=summary[-4_000:], pictures=0)
 
 
 def said_of(error: BaseException) -> str:

@@ -8,12 +8,14 @@ import httpx2
 import msgspec
 
 from agents.backends.session import Asked, ProviderFailed, Reply
+from agents.pictures import PNG, Album, Answer, in_place, part
 from agents.tools.offered import TOOLS
 
 MODEL = "claude-opus-4-7"
 MOST_OUTPUT = 16_000
 RETRIES = 4
 SILENCE_S = 600.0
+RESULT = "tool_result"
 CACHED: dict[str, Any] = {"cache_control": {"type": "ephemeral"}}
 
 
@@ -77,18 +79,40 @@ class AnthropicProvider:
         )
 
     def said(self, text: str) -> dict[str, Any]:
-        return {"role": "user", "content": [{"type": "text", "text": text}]}
+        return {"role": "user", "content": [_text(text)]}
 
-    def answers(self, answered: list[tuple[Asked, str]]) -> list[dict[str, Any]]:
+    def answers(self, answered: list[tuple[Asked, Answer]]) -> list[dict[str, Any]]:
         content = [
-            {"type": "tool_result", "tool_use_id": call.call_id, "content": told}
+            {"type": RESULT, "tool_use_id": call.call_id, "content": _content(told)}
             for call, told in answered
         ]
         return [{"role": "user", "content": content}]
 
+    def shown(self, messages: list[dict[str, Any]], album: Album) -> list[dict[str, Any]]:
+        def block(each: dict[str, Any]) -> dict[str, Any]:
+            if each["type"] != RESULT:
+                return each
+            return {**each, "content": in_place(each["content"], album, _image, _text)}
+
+        return [{**each, "content": [block(b) for b in each["content"]]} for each in messages]
+
     def open_calls(self, messages: list[dict[str, Any]]) -> list[Asked]:
         last = messages[-1] if messages else {}
         return _calls(last["content"]) if last.get("role") == "assistant" else []
+
+
+def _content(told: Answer) -> str | list[dict[str, Any]]:
+    if not told.pictures:
+        return told.text
+    return [_text(told.text), *map(part, told.pictures)]
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _image(data: str) -> dict[str, Any]:
+    return {"type": "image", "source": {"type": "base64", "media_type": PNG, "data": data}}
 
 
 def _calls(content: list[Any]) -> list[Asked]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agents.backends.session import Asked, Provider, ProviderFailed, Reply, Session
 from agents.desk import Desk
+from agents.pictures import Answer
 from agents.tools import calls as t
 from agents.tools.offered import TOOLS
 from agents.tools.surface import Surface
@@ -78,15 +79,15 @@ class ModelBackend:
             else:
                 session.add(self._provider.said(GO_ON))
 
-    async def _run(self, calls: list[Asked], surface: Surface) -> list[tuple[Asked, str]]:
-        answered: list[tuple[Asked, str]] = []
+    async def _run(self, calls: list[Asked], surface: Surface) -> list[tuple[Asked, Answer]]:
+        answered: list[tuple[Asked, Answer]] = []
         for call in calls:
             given = call.arguments.decode(errors="replace")
             surface.desk.say(
                 "tool", f"{call.name} {t.cut_text(given, 400)[0]}", surface.work.idea_id
             )
             told = await surface.call(call.call_id, call.name, call.arguments)
-            surface.desk.say("result", t.cut_text(told, 1_000)[0], surface.work.idea_id)
+            surface.desk.say("result", t.cut_text(told.text, 1_000)[0], surface.work.idea_id)
             answered.append((call, told))
         return answered
 
@@ -100,7 +101,8 @@ class ModelBackend:
         while True:
             desk.set_state("THINKING")
             try:
-                asking = self._provider.ask(BRIEF.read_text(), session.messages)
+                messages = self._provider.shown(session.messages, desk.album)
+                asking = self._provider.ask(BRIEF.read_text(), messages)
                 return await desk.unless_interrupted(asking)
             except ProviderFailed as failed:
                 desk.say("system", f"{self.name}: {failed}")
@@ -128,7 +130,7 @@ class ModelBackend:
         work = surface.work
         surface.desk.say("system", f"session {work.closed} ended: {why}", work.idea_id)
         summary = f"{work.summary}\n(The last session ended without a summary: {why}.)".strip()
-        surface.keep(closed=work.closed + 1, summary=summary[-4_000:])
+        surface.keep(closed=work.closed + 1, summary=summary[-4_000:], pictures=0)
 
 
 def opening(desk: Desk, surface: Surface) -> str:

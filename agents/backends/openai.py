@@ -8,6 +8,7 @@ import openai
 
 from agents.backends.anthropic import RETRIES, SILENCE_S, failure
 from agents.backends.session import Asked, ProviderFailed, Reply
+from agents.pictures import PNG, Album, Answer, in_place, part
 from agents.tools.offered import TOOLS
 
 MODEL = "gpt-5.5"
@@ -92,12 +93,21 @@ class OpenAIProvider:
         )
 
     def said(self, text: str) -> dict[str, Any]:
-        return {"role": "user", "content": [{"type": "input_text", "text": text}]}
+        return {"role": "user", "content": [_text(text)]}
 
-    def answers(self, answered: list[tuple[Asked, str]]) -> list[dict[str, Any]]:
+    def answers(self, answered: list[tuple[Asked, Answer]]) -> list[dict[str, Any]]:
         return [
-            {"type": _RESULT, "call_id": call.call_id, "output": told} for call, told in answered
+            {"type": _RESULT, "call_id": call.call_id, "output": _output(told)}
+            for call, told in answered
         ]
+
+    def shown(self, messages: list[dict[str, Any]], album: Album) -> list[dict[str, Any]]:
+        def item(each: dict[str, Any]) -> dict[str, Any]:
+            if each.get("type") != _RESULT:
+                return each
+            return {**each, "output": in_place(each["output"], album, _image, _text)}
+
+        return [item(each) for each in messages]
 
     def open_calls(self, messages: list[dict[str, Any]]) -> list[Asked]:
         answered = {each["call_id"] for each in messages if each.get("type") == _RESULT}
@@ -106,3 +116,17 @@ class OpenAIProvider:
             for each in messages
             if each.get("type") == _CALL and each["call_id"] not in answered
         ]
+
+
+def _output(told: Answer) -> str | list[dict[str, Any]]:
+    if not told.pictures:
+        return told.text
+    return [_text(told.text), *map(part, told.pictures)]
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "input_text", "text": text}
+
+
+def _image(data: str) -> dict[str, Any]:
+    return {"type": "input_image", "image_url": f"data:{PNG};base64,{data}", "detail": "auto"}

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import msgspec
 
 from agents.desk import Desk
+from agents.pictures import Album, Answer
 
 
 class Asked(NamedTuple):
@@ -71,8 +72,12 @@ class Provider(Protocol):
         """Words to the model, as a message."""
         ...
 
-    def answers(self, answered: list[tuple[Asked, str]]) -> list[dict[str, Any]]:
-        """Answers to its calls, as messages."""
+    def answers(self, answered: list[tuple[Asked, Answer]]) -> list[dict[str, Any]]:
+        """Answers to its calls, as messages; pictures in them by their hashes."""
+        ...
+
+    def shown(self, messages: list[dict[str, Any]], album: Album) -> list[dict[str, Any]]:
+        """The same messages with pictures in the provider's own form, to be sent and not kept."""
         ...
 
     def open_calls(self, messages: list[dict[str, Any]]) -> list[Asked]:

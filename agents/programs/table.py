@@ -30,6 +30,7 @@ class Program(Frozen):
         auth: Method of `authenticate`, "" where the environment is enough.
         meta: Given with every new session, as the program's adapter understands it.
         brief_key: Key of `meta` for the brief, "" where it belongs into the first prompt.
+        sees: Whether it hands pictures in answers of tools on to its model.
     """
 
     label: str
@@ -41,6 +42,7 @@ class Program(Frozen):
     auth: str = ""
     meta: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     brief_key: str = ""
+    sees: bool = False
 
     def named(self, model: str) -> "Program":
         """With a model's id in its arguments and environment."""
@@ -99,6 +101,7 @@ PROGRAMS = {
             }
         },
         brief_key="systemPrompt",
+        sees=True,
     ),
     "codex": Program(
         label="Codex",
@@ -118,6 +121,7 @@ PROGRAMS = {
             '-cmodel="{model}"',
         ),
         environment={"OPENAI_API_KEY": PLACEHOLDER_KEY, "CODEX_HOME": INSIDE_HOME},
+        sees=True,
     ),
     "kimi": Program(
         label="Kimi",

@@ -9,12 +9,14 @@ from agents.view import BatchView
 from robots.station.archive import ArchiveRefused, check, sha256
 from robots.wire import codec
 from robots.wire.client import Refused, Unreachable
-from robots.wire.commands import GetEpisode, StartBatch
+from robots.wire.commands import GetEpisode, GetFrames, StartBatch
 from robots.wire.events import ExplorationFinished
 from robots.wire.records import Purpose, RecipeArchive
-from robots.wire.station_replies import EpisodeEvidence
+from robots.wire.station_replies import EpisodeEvidence, EpisodeFrames
 
 REQUEST_TIMEOUT_S = 10.0
+# A station draws pictures beside its work; the first of a task takes it longest.
+FRAMES_TIMEOUT_S = 30.0
 
 # A batch may wait behind sealed ones of other agents, or out a hold by an operator.
 BATCH_TIMEOUT_S = 3600.0
@@ -80,6 +82,16 @@ class Bench:
             told = (f"{key}={[round(v, 4) for v in values]}" for key, values in row.values.items())
             lines.append(" ".join(told))
         return "\n".join(lines)
+
+    async def frames(self, asked: GetFrames) -> EpisodeFrames:
+        """Pictures of an explored episode."""
+        try:
+            body = await self._desk.station.request(asked, FRAMES_TIMEOUT_S)
+        except Refused as refused:
+            raise t.ToolRefused(refused.reason) from None
+        except Unreachable as away:
+            raise t.ToolRefused(f"no_frames: {away}") from None
+        return codec.decode(body, EpisodeFrames)
 
     async def finish(self, command: StartBatch) -> BatchView:
         """Start a batch, however often the station must be asked, and wait for its end.

@@ -276,11 +276,22 @@ AnyCall = (
 TEXT_LIMIT = 6000
 
 
-def cut_text(text: str, limit: int = TEXT_LIMIT) -> tuple[str, int]:
-    """Head and tail of a text, and how many characters between them were left out."""
+def cut_text(text: str, limit: int = TEXT_LIMIT, kept_as: str = "") -> tuple[str, int]:
+    """Head and tail of a text, and how many characters between them were left out.
+
+    Args:
+        text: The text.
+        limit: Characters of it that stay.
+        kept_as: A file that holds it whole, named where something was left out.
+    """
     if len(text) <= limit:
         return text, 0
     left_out = len(text) - limit
     head = limit * 2 // 3
     tail = limit - head
-    return f"{text[:head]}\n[... {left_out} characters left out ...]\n{text[-tail:]}", left_out
+    words = f"{left_out} characters left out"
+    if kept_as:
+        # As `read_file` counts them; the character after the head stands for the line it is on.
+        line = len(f"{text[:head]}.".splitlines())
+        words += f": read_file {kept_as} from_line {line}"
+    return f"{text[:head]}\n[... {words} ...]\n{text[-tail:]}", left_out

@@ -19,7 +19,7 @@ class Fleet:
         self._cursor = 0
 
     async def wait(self, call: t.Wait) -> t.News:
-        """Wait for a decision on an own idea, another champion, a message or the run's end."""
+        """Wait for a decision on an own idea, another champion, a confirm's, a message or the run's end."""
         desk = self._desk
         before = self._marks()
         if not desk.messages:
@@ -59,14 +59,18 @@ class Fleet:
 
     async def peer_diff(self, call: t.PeerDiff) -> t.Text:
         """An idea's change against its parent commit."""
-        commit = self._tree.commit_of(call.idea_id)
-        text, cut = t.cut_text(await self._tree.diff(f"{commit}^", commit))
+        text, cut = t.cut_text(await self.whole_diff(call.idea_id))
         return t.Text(text=text, cut=cut)
 
-    def _marks(self) -> tuple[str, str, int]:
+    async def whole_diff(self, idea_id: str) -> str:
+        """The same, however long."""
+        commit = self._tree.commit_of(idea_id)
+        return await self._tree.diff(f"{commit}^", commit)
+
+    def _marks(self) -> tuple[str, str, int, int]:
         run = self._desk.run
         champion = run.champion.commit if run.champion else ""
-        return champion, run.ended, len(self._desk.log.pending())
+        return champion, run.ended, run.confirms, len(self._desk.log.pending())
 
 
 def _row(standing: Standing) -> str:

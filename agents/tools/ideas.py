@@ -5,14 +5,15 @@ import logging
 from agents.desk import Desk, Settlement, settle
 from agents.git.bundle import Gate
 from agents.git.command import GitFailed, GitRefused
-from agents.git.trailers import idea_message
+from agents.git.trailers import clean, idea_message
 from agents.ideas import fingerprint
 from agents.log import Work
 from agents.tools import calls as t
 from agents.tools.tree import on_thread
 from robots.sandbox import SandboxError
+from robots.wire import codec
 from robots.wire.client import Refused, Unreachable
-from robots.wire.commands import ProposeIdea, SubmitCandidate
+from robots.wire.commands import Nominate, ProposeIdea, SubmitCandidate
 from robots.wire.events import (
     CandidateSubmitted,
     DecisionLearned,
@@ -21,6 +22,7 @@ from robots.wire.events import (
     Noted,
 )
 from robots.wire.records import Idea, RecipeArchive
+from robots.wire.replies import NominationReceipt
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +107,21 @@ class Ideas:
         if not work.decision:
             self._decide(call.idea_id, "dropped", call.detail)
         return t.Dropped(idea_id=call.idea_id)
+
+    async def nominate(self, nomination_id: str, idea_id: str, reason: str) -> NominationReceipt:
+        """Ask that an own idea be confirmed early; the same id asks once, however often it is sent."""
+        desk = self._desk
+        if idea_id not in desk.log.ideas:
+            raise t.ToolRefused(f"unknown_idea: {idea_id} is none of yours")
+        desk.call(nomination_id, "nominate", f"{idea_id}: {reason}")
+        asked = Nominate(nomination_id=nomination_id, idea_id=idea_id, reason=clean(reason, 300))
+        try:
+            body = await desk.supervisor.request(asked, REQUEST_TIMEOUT_S)
+        except Refused as refused:
+            raise t.ToolRefused(refused.reason) from refused
+        except Unreachable as away:
+            raise t.ToolRefused(f"unreachable: {away}; nominate it once more, later") from away
+        return codec.decode(body, NominationReceipt)
 
     async def hand_in(self, idea_id: str) -> bool:
         """Send a submitted idea to the supervisor, once more or for the first time."""

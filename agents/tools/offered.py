@@ -7,7 +7,9 @@ import msgspec
 from agents.literature import DATA, quoted
 from agents.tools import calls as t
 from agents.tools.answers import explored_text, from_line, or_no_limit
-from agents.tools.surface import Assigned, Surface, Tool, Unchecked
+from agents.tools.seeing import Frames, frames
+from agents.tools.skills import Skill, skills
+from agents.tools.surface import RESULTS, Assigned, Surface, Tool, Unchecked
 from agents.tools.training import status_text
 from agents.tools.tree import on_thread
 from agents.view import BASELINE
@@ -30,7 +32,7 @@ Line = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Place(Frozen):
-    """A file of the working tree, such as recipe/policy.py, from a line on."""
+    """A file of the working tree, such as recipe/policy.py, or of cut answers, from a line on."""
 
     path: str
     from_line: Line = 1
@@ -63,6 +65,11 @@ async def _list_files(at: Surface, _: Nothing, __: str) -> str:
 
 
 async def _read_file(at: Surface, given: Place, _: str) -> str:
+    if given.path.startswith(RESULTS):
+        content = at.desk.results.get(given.path.removeprefix(RESULTS))
+        if content is None:
+            raise t.ToolRefused(f"no_file: {given.path} is not there, or was pruned; call again")
+        return from_line(content.decode(errors="replace"), given.from_line)
     return from_line(await at.tools.tree.whole(given.path), given.from_line)
 
 
@@ -104,6 +111,13 @@ class Reason(Frozen):
     """Why, in a sentence."""
 
     reason: Annotated[str, msgspec.Meta(max_length=500)]
+
+
+class Nomination(Frozen):
+    """An idea of your own that was decided, and why it should be confirmed now."""
+
+    idea_id: str
+    reason: Annotated[str, msgspec.Meta(min_length=10, max_length=300)]
 
 
 class Other(Frozen):
@@ -196,6 +210,15 @@ async def _submit(at: Surface, _: Nothing, call_id: str) -> str:
     handed = await at.tools.ideas.submit(t.Submit(idea_id=told.idea_id))
     where = "waits for its sealed episodes" if handed.reached else "will be handed in"
     return f"{told.idea_id} is commit {committed.commit[:10]} and {where}; wait for the decision"
+
+
+async def _nominate(at: Surface, given: Nomination, call_id: str) -> str:
+    nomination_id = f"{at.desk.name}/nomination/{call_id}"
+    found = await at.tools.ideas.nominate(nomination_id, given.idea_id, given.reason)
+    return (
+        f"{found.idea_id} is nominated; predicted chance of a clean confirm: {found.chance:.2f}. "
+        f"Nominations left to you: {found.left}. News tells how the confirm ends."
+    )
 
 
 async def _drop(at: Surface, given: Reason, call_id: str) -> str:
@@ -303,7 +326,7 @@ async def _read_recipe(at: Surface, given: OfRecipe, _: str) -> str:
 
 
 async def _peer_diff(at: Surface, given: Other, _: str) -> str:
-    return (await at.tools.fleet.peer_diff(t.PeerDiff(idea_id=given.idea_id))).text
+    return await at.tools.fleet.whole_diff(given.idea_id)
 
 
 async def _literature(at: Surface, given: Sought, _: str) -> str:
@@ -342,13 +365,13 @@ async def _ask(at: Surface, given: Asked, call_id: str) -> str:
 
 
 async def _finish(at: Surface, given: Words, _: str) -> str:
-    at.keep(summary=given.summary, closed=at.work.closed + 1)
+    at.keep(summary=given.summary, closed=at.work.closed + 1, pictures=0)
     return "the session is closed"
 
 
 TOOLS: tuple[Tool, ...] = (
     Tool("list_files", "Files of your working tree.", Nothing, _list_files),
-    Tool("read_file", "A file of your working tree.", Place, _read_file),
+    Tool("read_file", "A file of your working tree, or an answer that was cut (results/...).", Place, _read_file),
     Tool("write_file", "Write a file below recipe/ or notes/.", Written, _write_file),
     Tool("edit_file", "Replace one passage of a file.", Edited, _edit_file, once=True),
     Tool("shell", "Run a command in the working tree's sandbox (python3, grep...).", Command, _shell, once=True),
@@ -357,12 +380,16 @@ TOOLS: tuple[Tool, ...] = (
     Tool("explore", "Run episodes of the working tree's recipe on your station; you see everything.",
          Episodes, _explore, once=True),
     Tool("episode", "The course of one explored episode.", OneEpisode, _episode),
+    Tool("frames", "Pictures of an explored episode: its last moments up to its end, or `spread` over "
+         "it, or nearest to policy `steps`.", Frames, frames),
     Tool("train", "Run the recipe's train.py as a job, in a sandbox; says its id.", Job, _train,
          once=True),
     Tool("wait_job", "Wait for a job's end; what it trained is then in the working tree.", OfJob,
          _wait_job, once=True),
     Tool("submit", "Commit the idea and hand it in for sealed evaluation.", Nothing, _submit,
          once=True),
+    Tool("nominate", "Have an own idea, 99 of 100 or better, confirmed early; tries are few, and all agents'.",
+         Nomination, _nominate, once=True),
     Tool("drop", "Give the open idea up.", Reason, _drop, once=True),
     Tool("adopt", "Apply a peer's change to your open idea; Git decides whether it fits.", Other,
          _adopt, once=True),
@@ -371,6 +398,8 @@ TOOLS: tuple[Tool, ...] = (
     Tool("leaderboard", "Champion and ideas with sealed evidence.", Nothing, _leaderboard),
     Tool("digest", "What changed in the run since you last looked.", Nothing, _digest, once=True),
     Tool("read_recipe", "A file of the champion's recipe, or of an idea's.", OfRecipe, _read_recipe),
+    Tool("skills", "What a policy may import from robots.skills (see, move, grasp); or one skill's code.",
+         Skill, skills),
     Tool("peer_diff", "An idea's change.", Other, _peer_diff),
     Tool("try_merge", "Whether a peer's idea would merge with the commit you change; touches nothing.",
          Other, _try_merge),

@@ -5,16 +5,21 @@ call with side effects is about to do is journalled under that id before it acts
 after, so that a call repeated after a restart is answered, and nothing is done twice.
 """
 
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from agents.desk import Desk
+from agents.pictures import Answer
 from agents.tools import calls as t
 from agents.tools.toolbox import Toolbox
 from robots.wire import codec
 from robots.wire.records import Frozen
+
+RESULTS = "results/"
+"""Where `read_file` finds answers that were cut; no folder of the working tree."""
 
 
 class Unchecked(Exception):
@@ -27,13 +32,13 @@ class Tool(NamedTuple):
     Attributes:
         arguments: Their struct; its schema is what a model is given.
         run: Does it, and says what came of it.
-        once: Whether it has side effects that must not be repeated.
+        once: Whether it has side effects that must not be repeated; its answer is words alone.
     """
 
     name: str
     description: str
     arguments: type[Frozen]
-    run: "Callable[[Surface, Any, str], Awaitable[str]]"
+    run: "Callable[[Surface, Any, str], Awaitable[str | Answer]]"
     once: bool = False
 
     @property
@@ -65,6 +70,7 @@ class Work(Frozen):
         explored: Batches explored for it.
         summary: What the last session left for this one.
         closed: Sessions that have ended.
+        pictures: Shown in this session.
     """
 
     run_id: str = ""
@@ -73,6 +79,7 @@ class Work(Frozen):
     explored: int = 0
     summary: str = ""
     closed: int = 0
+    pictures: int = 0
 
 
 class Surface:
@@ -82,16 +89,21 @@ class Surface:
         tools: What they are made of.
         backend: Whose records these are.
         offered: What may be called.
+        sees: Whether whoever thinks is shown pictures, where the agent's settings do not say.
     """
 
-    def __init__(self, tools: Toolbox, backend: str, offered: Sequence[Tool]) -> None:
+    def __init__(
+        self, tools: Toolbox, backend: str, offered: Sequence[Tool], *, sees: bool = True
+    ) -> None:
         self._offered = offered
+        told = tools.desk.settings.sees
+        self.sees = sees if told is None else told
         self.tools = tools
         self.desk: Desk = tools.desk
         self._backend = backend
         self.work = self._recalled()
 
-    async def call(self, call_id: str, name: str, arguments: bytes) -> str:
+    async def call(self, call_id: str, name: str, arguments: bytes) -> Answer:
         """Run a tool and say what came of it; refusals are answers as well.
 
         Raises:
@@ -99,7 +111,7 @@ class Surface:
         """
         answered = self.desk.log.records.get(self._key("answer", call_id))
         if answered is not None:
-            return answered.decode()
+            return Answer(answered.decode())
         tool: Tool | None = None
         try:
             tool = self._named(name)
@@ -112,10 +124,21 @@ class Surface:
             if refused.reason.startswith((t.PAUSED, "STOPPED", "run_ended")):
                 raise
             told = f"refused: {refused.reason}"
-        told, _ = t.cut_text(told)
+        answer = told if isinstance(told, Answer) else Answer(told)
+        answer = answer._replace(text=self._fitting(call_id, name, answer.text))
         if tool is not None and tool.once:
-            self.desk.record_backend(self._key("answer", call_id), told.encode())
-        return told
+            assert not answer.pictures, name
+            self.desk.record_backend(self._key("answer", call_id), answer.text.encode())
+        return answer
+
+    def _fitting(self, call_id: str, tool: str, text: str) -> str:
+        """An answer that fits; one that is cut lies whole in a file, which it names."""
+        if len(text) <= t.TEXT_LIMIT:
+            return text
+        # The same call is the same file; an id is a model's and no part of a path.
+        name = f"{tool}-{hashlib.sha256(call_id.encode()).hexdigest()[:8]}.txt"
+        self.desk.results.put(name, text.encode())
+        return t.cut_text(text, kept_as=f"{RESULTS}{name}")[0]
 
     def assigned(self, call_id: str, make: Callable[[], Assigned]) -> Assigned:
         """What this call is to do: as it was decided when it was first made."""

@@ -40,8 +40,7 @@ class Tree:
 
     async def shell(self, command: str) -> str:
         """What a command in the working tree's sandbox printed, and how it ended."""
-        told = await on_thread(self._clone.shell, command)
-        return t.cut_text(told)[0]
+        return await on_thread(self._clone.shell, command)
 
     async def recipe(self) -> dict[str, bytes]:
         """The working tree's recipe folder."""

@@ -75,6 +75,7 @@ _IdeaEvent = (
     | ev.DecisionLearned
     | ev.CandidateDecided
     | ev.ChampionChanged
+    | ev.CandidateNominated
     | ev.ConfirmStarted
     | ev.ConfirmFinished
 )
@@ -208,6 +209,9 @@ def _idea(event: _IdeaEvent) -> Said:
         case ev.ChampionChanged():
             score = f"{event.success}/{event.episodes}, gain {event.gain:+.2f}"
             return Said("decision", f"{idea_id} is the champion: {score}", idea_id)
+        case ev.CandidateNominated():
+            text = f"{idea_id} nominated for a confirm by {event.agent}: {event.reason}"
+            return Said("commit", text, idea_id)
         case ev.ConfirmStarted():
             text = f"confirm {event.confirm} of {idea_id} began, {len(event.seeds)} seeds"
             return Said("decision", text, idea_id)

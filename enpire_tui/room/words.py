@@ -70,6 +70,8 @@ def _research(row: ev.AnyEvent) -> Told | None:
         case ev.ChampionChanged(idea_id=idea_id, rate=rate, interval=(low, high), agent=agent):
             text = f"champion {idea_id} of {agent}: {rate:.1%} [{low:.0%}, {high:.0%}]"
             return Told("bold good", text)
+        case ev.CandidateNominated(idea_id=idea_id, agent=agent, reason=reason):
+            return Told("note", f"{agent} nominated {idea_id} for a confirm: {reason}")
         case ev.ConfirmStarted(confirm=number, idea_id=idea_id, seeds=seeds):
             return Told("note", f"confirm {number} of {idea_id} began: {len(seeds)} seeds fixed")
         case ev.ConfirmFinished(confirm=number, idea_id=idea_id, outcome=outcome, counts=counts):

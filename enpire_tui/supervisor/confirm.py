@@ -9,7 +9,15 @@ import enum
 import hashlib
 
 from enpire_tui.supervisor import selection
-from enpire_tui.supervisor.state import CONFIRM, PROMOTING, Candidate, Confirm, RunState
+from enpire_tui.supervisor.state import (
+    ADOPTED,
+    CONFIRM,
+    DISCARDED,
+    PROMOTING,
+    Candidate,
+    Confirm,
+    RunState,
+)
 from robots.wire.records import Frozen, Outcome
 
 
@@ -27,6 +35,9 @@ class ConfirmRule(Frozen):
         doubt_chance: Below this, more evidence is not bought: the policy must improve first.
         margin_s: Seconds kept at the run's end beside the remaining confirms' own time.
         replacements: Most seeds that may replace voids; more, and the confirm is void.
+        nominated_chance: Predicted chance that starts a confirm which an agent asked for.
+        nominated_most: Confirms of a run that may be started so; the rest are the planner's.
+        nominations: Most of one agent in a run.
     """
 
     length: int = 50
@@ -39,6 +50,9 @@ class ConfirmRule(Frozen):
     doubt_chance: float = 0.5
     margin_s: float = 20.0
     replacements: int = 25
+    nominated_chance: float = 0.5
+    nominated_most: int = 2
+    nominations: int = 2
 
 
 DEFAULT_CONFIRM = ConfirmRule()
@@ -100,6 +114,11 @@ def wish(
     if late and ranked:
         best = ranked[0]
         return Wish(kind=WishKind.START, idea_id=best.idea_id, chance=row_chance(best, rule))
+    asked_for = nominated(state, rule)
+    for each in ranked:
+        chance = row_chance(each, rule)
+        if each.idea_id in asked_for and chance >= rule.nominated_chance:
+            return Wish(kind=WishKind.START, idea_id=each.idea_id, chance=chance)
     for each in ranked:
         # One that is in doubt and cannot be measured further leaves the turn to the next.
         found = _wish_of(each, rule)
@@ -123,6 +142,59 @@ def _wish_of(candidate: Candidate, rule: ConfirmRule) -> Wish:
             chance=chance,
         )
     return Wish(kind=WishKind.NOTHING)
+
+
+def nominated(state: RunState, rule: ConfirmRule = DEFAULT_CONFIRM) -> frozenset[str]:
+    """Ideas that may be confirmed on less evidence than usual, since their agents asked for it."""
+    if _begun_so(state) >= rule.nominated_most:
+        return frozenset()
+    return frozenset(each.idea_id for each in state.nominations.values() if not each.confirm)
+
+
+def nominations_left(state: RunState, agent: str, rule: ConfirmRule = DEFAULT_CONFIRM) -> int:
+    """Nominations that an agent may still make in this run."""
+    made = sum(each.agent == agent for each in state.nominations.values())
+    return max(0, rule.nominations - made)
+
+
+def objection(
+    state: RunState, agent: str, idea_id: str, rule: ConfirmRule = DEFAULT_CONFIRM
+) -> str:
+    """Why an agent may not nominate an idea for a confirm, "" if it may."""
+    candidate = state.candidates.get(idea_id)
+    if candidate is None:
+        return f"unknown_idea: {idea_id} is none of this run; submit it first"
+    if candidate.idea.agent != agent:
+        return f"foreign_idea: {idea_id} is not {agent}'s; nominate an idea of your own"
+    if candidate.phase not in (ADOPTED, DISCARDED):
+        return f"undecided: {idea_id} is {candidate.phase.lower()}; wait for its decision"
+    fresh, chance = candidate.fresh, row_chance(candidate, rule)
+    if not admitted(candidate, rule):
+        return (
+            f"not_better: {idea_id} has {fresh.success} of {fresh.episodes} fresh successes; a "
+            f"confirm asks for {rule.gate_success:.0%} of at least {rule.gate_episodes}"
+        )
+    if any(each.idea_id == idea_id and each.outcome is Outcome.FAILURE for each in state.confirms):
+        return f"lost: a confirm of {idea_id} failed in this run; improve it"
+    if chance < rule.nominated_chance:
+        return (
+            f"not_better: {fresh.success} of {fresh.episodes} promise {rule.length} successes in a "
+            f"row with a chance of {chance:.2f}; {rule.nominated_chance:.2f} is asked for"
+        )
+    if len(state.confirms) >= rule.most:
+        return f"spent: all {rule.most} confirms of this run are used"
+    if _begun_so(state) >= rule.nominated_most:
+        return (
+            f"spent: {rule.nominated_most} confirms were begun because agents asked; the rest are "
+            "begun on evidence alone"
+        )
+    if not nominations_left(state, agent, rule):
+        return f"spent: {agent} has made its {rule.nominations} nominations of this run"
+    return ""
+
+
+def _begun_so(state: RunState) -> int:
+    return len({each.confirm for each in state.nominations.values() if each.confirm})
 
 
 def fixed_seeds(entropy: bytes, length: int) -> tuple[int, ...]:

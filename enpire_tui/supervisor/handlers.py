@@ -8,6 +8,7 @@ import msgspec
 
 from agents.digest import build_digest
 from enpire_tui.supervisor import authority, budgets, checklist, queue, report
+from enpire_tui.supervisor import confirm as confirms
 from enpire_tui.supervisor.authority import Authority
 from enpire_tui.supervisor.checklist import Environment, Facts
 from enpire_tui.supervisor.conductor import Conductor
@@ -21,7 +22,7 @@ from robots.wire.clock import Clock
 from robots.wire.journal import Journal
 from robots.wire.reception import Peer, Refused
 from robots.wire.records import Idea, Mode
-from robots.wire.replies import CandidateReceipt, Checklist, Digest, LeaseView
+from robots.wire.replies import CandidateReceipt, Checklist, Digest, LeaseView, NominationReceipt
 from robots.wire.station_replies import StationReport
 
 log = logging.getLogger(__name__)
@@ -102,10 +103,8 @@ class Handlers:
                 return report.leaderboard(self._conductor.state)
             case c.GetDigest(cursor=cursor):
                 return self._digest(cursor)
-            case c.ProposeIdea(idea=idea, fingerprint=fingerprint):
-                return self._propose(idea, fingerprint, peer)
-            case c.SubmitCandidate():
-                return self._submit(command, peer)
+            case c.ProposeIdea() | c.SubmitCandidate() | c.Nominate():
+                return self._of_agent(command, peer)
             case c.HoldFleet(reason=reason):
                 await self._hold(reason, peer)
             case c.ReleaseFleet(cause=cause):
@@ -119,6 +118,17 @@ class Handlers:
         return None
 
     # --- agents ---------------------------------------------------------------------------
+
+    def _of_agent(
+        self, command: c.ProposeIdea | c.SubmitCandidate | c.Nominate, peer: Peer
+    ) -> CandidateReceipt | NominationReceipt:
+        match command:
+            case c.ProposeIdea(idea=idea, fingerprint=fingerprint):
+                return self._propose(idea, fingerprint, peer)
+            case c.SubmitCandidate():
+                return self._submit(command, peer)
+            case c.Nominate():
+                return self._nominate(command, peer)
 
     def _propose(self, idea: Idea, fingerprint: str, peer: Peer) -> CandidateReceipt:
         state = self._admitted(idea, peer)
@@ -152,12 +162,49 @@ class Handlers:
         self._changed()
         return _receipt(state.candidates[idea.idea_id])
 
-    def _admitted(self, idea: Idea, peer: Peer) -> RunState:
+    def _nominate(self, command: c.Nominate, peer: Peer) -> NominationReceipt:
+        state, rule = self._running(), self._conductor.confirm_rule
+        idea_id, nomination_id = command.idea_id, command.nomination_id
+        known = state.nominations.get(nomination_id)
+        if known is not None and (known.agent, known.idea_id) != (peer.name, idea_id):
+            raise Refused(f"invalid: {nomination_id} is another nomination's id")
+        waiting = [
+            each
+            for each, its in state.nominations.items()
+            if (its.agent, its.idea_id, its.confirm) == (peer.name, idea_id, 0)
+        ]
+        if known is None and waiting:
+            nomination_id = waiting[0]
+        elif known is None:
+            reason = confirms.objection(state, peer.name, idea_id, rule)
+            if reason:
+                raise Refused(reason)
+            self._conductor.append(
+                ev.CandidateNominated(
+                    nomination_id=nomination_id,
+                    idea_id=idea_id,
+                    agent=peer.name,
+                    reason=command.reason,
+                )
+            )
+            self._changed()
+        return NominationReceipt(
+            nomination_id=nomination_id,
+            idea_id=idea_id,
+            chance=confirms.row_chance(state.candidates[idea_id], rule),
+            left=confirms.nominations_left(state, peer.name, rule),
+        )
+
+    def _running(self) -> RunState:
         state = self._conductor.state
         if state.run is None:
             raise Refused("no_run: the run has not begun")
         if state.ended is not None:
             raise Refused(f"run_ended: {state.ended.outcome}")
+        return state
+
+    def _admitted(self, idea: Idea, peer: Peer) -> RunState:
+        state = self._running()
         if idea.agent != peer.name:
             raise Refused(f"foreign_agent: {peer.name} may not speak for {idea.agent}")
         return state

@@ -95,6 +95,19 @@ class Confirm:
 
 
 @dataclasses.dataclass
+class Nomination:
+    """An agent's wish that its idea be confirmed early.
+
+    Attributes:
+        confirm: Number of the confirm that came of it, 0 while it waits.
+    """
+
+    idea_id: str
+    agent: str
+    confirm: int = 0
+
+
+@dataclasses.dataclass
 class Point:
     """A step of the hill climb: the champion's confirmed rate at a research time."""
 
@@ -121,6 +134,7 @@ class RunState:
     candidates: dict[str, Candidate] = field(default_factory=dict[str, Candidate])
     batches: dict[str, Batch] = field(default_factory=dict[str, Batch])
     confirms: list[Confirm] = field(default_factory=list[Confirm])
+    nominations: dict[str, Nomination] = field(default_factory=dict[str, Nomination])
     links: dict[str, str] = field(default_factory=dict[str, str])
     figures: dict[str, StationFigures] = field(default_factory=dict[str, StationFigures])
     tokens: TokenCounts = field(default_factory=TokenCounts)
@@ -186,8 +200,11 @@ def apply(state: RunState, seq: int, event: ev.AnyEvent) -> None:  # noqa: C901 
         case ev.ChampionChanged():
             state.champion = event.idea_id
             state.climb.append(Point(state.elapsed_s, event.idea_id, event.rate, event.interval))
+        case ev.CandidateNominated():
+            wish = Nomination(event.idea_id, event.agent)
+            state.nominations.setdefault(event.nomination_id, wish)
         case ev.ConfirmStarted():
-            state.confirms.append(Confirm(event.confirm, event.idea_id, event.commit, event.seeds))
+            _confirming(state, event)
         case ev.ConfirmFinished(outcome=outcome):
             state.confirms[-1].outcome = outcome
         case ev.FleetMeasured():
@@ -277,6 +294,13 @@ def _counted(state: RunState, event: ev.BatchCounted) -> None:
             candidate.promote = candidate.promote.plus(tally)
         case _:
             candidate.measure = candidate.measure.plus(tally)
+
+
+def _confirming(state: RunState, event: ev.ConfirmStarted) -> None:
+    state.confirms.append(Confirm(event.confirm, event.idea_id, event.commit, event.seeds))
+    for each in state.nominations.values():
+        if each.idea_id == event.idea_id and not each.confirm:
+            each.confirm = event.confirm
 
 
 def _confirm_counted(state: RunState, candidate: Candidate, event: ev.BatchCounted) -> None:

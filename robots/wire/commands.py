@@ -249,6 +249,17 @@ class SubmitCandidate(Command):
     fingerprint: str
 
 
+class Nominate(Command):
+    """Ask that an idea of one's own be confirmed early; answered with `NominationReceipt`.
+
+    Idempotent by `nomination_id`. It chooses no seeds and counts nothing: the confirm is the same.
+    """
+
+    nomination_id: str
+    idea_id: str
+    reason: str
+
+
 class GetDigest(Command):
     """What changed in the run since `cursor` (a supervisor journal seq), at most 600 tokens."""
 
@@ -360,6 +371,7 @@ AnyCommand = (
     | GetChecklist
     | ProposeIdea
     | SubmitCandidate
+    | Nominate
     | GetDigest
     | GetLeaderboard
     | HoldFleet

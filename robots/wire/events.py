@@ -6,6 +6,7 @@ from robots.wire.run_events import (
     BatchDispatched,
     BatchWithdrawn,
     CandidateDecided,
+    CandidateNominated,
     CandidateQueued,
     ChampionChanged,
     ConfirmFinished,
@@ -358,6 +359,7 @@ AnyEvent = (
     | BatchWithdrawn
     | FleetMeasured
     | CandidateDecided
+    | CandidateNominated
     | ChampionChanged
     | ConfirmStarted
     | ConfirmFinished

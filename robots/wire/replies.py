@@ -14,6 +14,21 @@ class CandidateReceipt(Frozen):
     state: str
 
 
+class NominationReceipt(Frozen):
+    """Answer to `Nominate`: the idea's confirm begins as soon as it is its turn.
+
+    Attributes:
+        nomination_id: The one that stands; another than was sent where the idea waits already.
+        chance: Predicted chance of a clean confirm, from sealed episodes, in [0, 1].
+        left: Nominations that the agent may still make in this run.
+    """
+
+    nomination_id: str
+    idea_id: str
+    chance: float
+    left: int
+
+
 class Digest(Frozen):
     """What changed in the run since a cursor, for an agent's next turn."""
 

@@ -78,6 +78,7 @@ ADMITTED: dict[type[c.Command], frozenset[Role]] = {
     c.GetChecklist: EVERYONE,
     c.ProposeIdea: frozenset({Role.AGENT}),
     c.SubmitCandidate: frozenset({Role.AGENT}),
+    c.Nominate: frozenset({Role.AGENT}),
     c.GetDigest: EVERYONE,
     c.GetLeaderboard: EVERYONE,
     c.HoldFleet: EVERYONE,

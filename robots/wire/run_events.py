@@ -126,6 +126,15 @@ class ChampionChanged(Event):
     gain: float
 
 
+class CandidateNominated(Event):
+    """An agent asked that its idea be confirmed early, and may."""
+
+    nomination_id: str
+    idea_id: str
+    agent: str
+    reason: str
+
+
 class ConfirmStarted(Event):
     """Fifty seeds were fixed and a confirm began."""
 

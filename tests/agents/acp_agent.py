@@ -108,7 +108,7 @@ class Agent:
             results = [answer(call["id"], await self.call(call)) for call in calls]
             self.history.append({"role": "user", "content": results})
 
-    async def call(self, call) -> str:
+    async def call(self, call) -> str | list[dict]:
         title = f"mcp__enpire__{call['name']}"
         if not self.permitted:
             asked = await self.client.request_permission(
@@ -127,7 +127,7 @@ class Agent:
         await self.client.session_update(session_id=self.session, update=start)
         meta = {"claudecode/toolUseId": call["id"]}
         told = await self.tools.call_tool(call["name"], call["input"], meta=meta)
-        return told.content[0].text
+        return [block(part) for part in told.content]
 
     async def say(self, text: str) -> None:
         update = acp.update_agent_message_text(text)
@@ -142,8 +142,15 @@ class Agent:
         return self.folder() / f"{self.session}.json"
 
 
-def answer(call_id: str, text: str) -> dict:
-    return {"type": "tool_result", "tool_use_id": call_id, "content": text}
+def answer(call_id: str, content: str | list[dict]) -> dict:
+    return {"type": "tool_result", "tool_use_id": call_id, "content": content}
+
+
+def block(part) -> dict:
+    if part.type == "text":
+        return {"type": "text", "text": part.text}
+    source = {"type": "base64", "media_type": part.mime_type, "data": part.data}
+    return {"type": "image", "source": source}
 
 
 if __name__ == "__main__":

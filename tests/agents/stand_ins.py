@@ -10,9 +10,11 @@ from collections import Counter
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from agents.git.repository import Repository
 from agents.search.knobs import read_knobs
+from robots.station.png import png
 from robots.wire import commands as c
 from robots.wire.clock import Clock
 from robots.wire.events import (
@@ -29,8 +31,8 @@ from robots.wire.events import (
 from robots.wire.journal import Journal
 from robots.wire.reception import Peer, Refused
 from robots.wire.records import Counts, Episode, Outcome, RecipeArchive
-from robots.wire.replies import CandidateReceipt
-from robots.wire.station_replies import BatchPhase, BatchState
+from robots.wire.replies import CandidateReceipt, NominationReceipt
+from robots.wire.station_replies import BatchPhase, BatchState, EpisodeFrame, EpisodeFrames
 from robots.wire.transport import Transport
 
 POLICY = b'''"""A policy for tests."""
@@ -70,6 +72,10 @@ choices = ["slow", "fast"]
 BASELINE = {"policy.py": POLICY, "recipe.toml": RECIPE}
 
 
+GATE = 0.98
+"""Rate from which the supervisor here takes nominations."""
+
+
 def quality(recipe: RecipeArchive) -> float:
     """True success rate of a recipe here: best at speed 0.6, angle 0.7, mode fast."""
     knobs = read_knobs(recipe.files)
@@ -78,6 +84,11 @@ def quality(recipe: RecipeArchive) -> float:
     miss = (speed - 0.83) ** 2 + (angle - 0.7) ** 2
     rate = 0.75 * math.exp(-2.0 * miss) + (0.24 if knobs["mode"].value == "fast" else 0.0)
     return min(rate, 0.995)
+
+
+def shade(step: int) -> bytes:
+    """The picture that the station here has of a step."""
+    return png(np.full((3, 4, 3), step % 256, np.uint8))
 
 
 class StationStandIn:
@@ -96,6 +107,8 @@ class StationStandIn:
                 self.recipes[row.event.batch_id] = row.event.recipe.sha256
 
     async def handle(self, command: c.AnyCommand, peer: Peer) -> msgspec.Struct | None:
+        if isinstance(command, c.GetFrames):
+            return self._frames(command)
         if not isinstance(command, c.StartBatch):
             raise Refused("unknown_command")
         self.asked[command.batch_id] += 1
@@ -112,6 +125,27 @@ class StationStandIn:
             commit=command.commit,
             episodes=command.episodes,
             counts=Counts(),
+        )
+
+    def _frames(self, command: c.GetFrames) -> EpisodeFrames:
+        """Pictures whose shade tells their step; of explored episodes, as a station shows them."""
+        found = [
+            row.event.episode
+            for row in self.journal.rows(0, 100_000)
+            if isinstance(row.event, EpisodeFinished)
+            and (row.event.batch_id, row.event.episode.index) == (command.batch_id, command.index)
+        ]
+        if not found:
+            raise Refused(f"unknown_batch: {command.batch_id}")
+        steps = command.steps or range(100 - command.count, 100)
+        return EpisodeFrames(
+            batch_id=command.batch_id,
+            episode=msgspec.structs.replace(found[0], steps=99),
+            camera=command.camera or "top",
+            frames=tuple(
+                EpisodeFrame(step=step, time_s=step / 30, width=4, height=3, png=shade(step))
+                for step in steps
+            ),
         )
 
     def _run(self, command: c.StartBatch, peer: Peer) -> None:
@@ -177,6 +211,7 @@ class SupervisorStandIn:
         self.proposed: Counter[str] = Counter()
         self.queued: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()
+        self.nominated: Counter[str] = Counter()
         self.silent = False
         self.champion_rate = 0.0
         self.best = 0.0
@@ -245,6 +280,16 @@ class SupervisorStandIn:
                     if not self.silent:
                         self._decide(command)
                 return CandidateReceipt(idea_id=idea_id, state="SCREENING")
+            case c.Nominate():
+                self.nominated[command.nomination_id] += 1
+                if self.champion_rate < GATE:
+                    raise Refused(f"not_better: {command.idea_id} is at {self.champion_rate:.2f}")
+                return NominationReceipt(
+                    nomination_id=command.nomination_id,
+                    idea_id=command.idea_id,
+                    chance=0.8,
+                    left=1,
+                )
             case _:
                 raise Refused("unknown_command")
 

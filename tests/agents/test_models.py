@@ -35,6 +35,7 @@ from robots.wire.events import (
     IdeaCommitted,
     RequestRefused,
     TokensMetered,
+    ToolCalled,
     TranscriptLine,
 )
 from tests.agents.providers import Fault, Provider, Script, Turn
@@ -531,3 +532,83 @@ async def test_a_job_is_submitted_once_and_its_result_comes_into_the_tree(
     assert (
         len([each for each in (fleet.home / "jobs").iterdir() if each.name.startswith("a1-")]) == 1
     )
+
+
+NOMINATION = {"idea_id": "a1-1", "reason": "It did not fail once."}
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.0])
+async def test_an_idea_is_nominated_once_and_a_refusal_tells_why(fleet, host, kind, rate) -> None:
+    turns = [*WORK[:-1], Turn("", (("nominate", NOMINATION),)), WORK[-1]]
+    at = await host(worker(turns))
+    await fleet.start(backend(kind, at))
+    await fleet.until(lambda: decided(fleet) == ["adopted"])
+    fleet.supervisor.champion_rate = rate
+    await waiting(fleet)
+    await fleet.stop()
+    await fleet.start(backend(kind, at))
+    await waiting(fleet)
+
+    told = [line for line in lines(fleet) if line.startswith("result: ")]
+    if rate < 0.98:
+        assert "result: refused: not_better: a1-1 is at 0.50" in told
+    else:
+        assert any(
+            "a1-1 is nominated; predicted chance of a clean confirm: 0.80" in t for t in told
+        )
+    assert list(fleet.supervisor.nominated.values()) == [1]
+    assert [each.summary for each in fleet.events(ToolCalled) if each.tool == "nominate"] == [
+        "a1-1: It did not fail once."
+    ]
+
+
+async def test_what_is_no_idea_of_its_own_is_not_nominated(fleet, host) -> None:
+    foreign = {**NOMINATION, "idea_id": "a2-1"}
+    at = await host(worker([Turn("", (("nominate", foreign),)), WORK[-1]]))
+    await fleet.start(backend("anthropic", at))
+    await waiting(fleet)
+
+    assert "refused: unknown_idea: a2-1 is none of yours" in json.dumps(at.provider.requests)
+    assert not fleet.supervisor.nominated
+
+
+async def test_an_answer_that_is_cut_lies_whole_in_a_file_that_it_names(fleet, host) -> None:
+    command = "i=0; while [ $i -lt 2000 ]; do echo line-$i; i=$((i+1)); done"
+    turns = [Turn("", (("shell", {"command": command}),))]
+
+    def script(number: int, body: dict[str, Any]) -> Turn:
+        told = json.dumps(body["messages"])
+        found = re.search(r"read_file (results/shell-\w+\.txt) from_line (\d+)", told)
+        if found is None or SECOND in told:
+            return worker(turns)(number, body)
+        if "line-1000" not in told:
+            # As it was told: from where the cut began, and on from where that ended.
+            told_next = re.findall(r"read on with from_line (\d+)", told)
+            line = int(told_next[-1] if told_next else found[2])
+            return Turn("", (("read_file", {"path": found[1], "from_line": line}),))
+        return WORK[-1]
+
+    at = await host(script)
+    await fleet.start(backend("anthropic", at))
+    await fleet.until(lambda: "line-1000" in json.dumps(at.provider.requests))
+
+    told = json.dumps(at.provider.requests[-1])
+    assert {f"line-{number}" for number in (0, 500, 1000, 1999)} <= set(
+        re.findall(r"line-\d+", told)
+    )
+    (kept,) = (fleet.home / "agents" / "a1" / "r1" / "results").iterdir()
+    assert kept.read_text() == "".join(f"line-{number}\n" for number in range(2000))
+    recipe = fleet.supervisor.repository.archive(fleet.supervisor.repository.baseline)
+    assert not [path for path in recipe.files if "results" in path]
+
+
+@pytest.mark.parametrize("path", ["results/../../agent.toml", "results/nothing.txt", "results/"])
+async def test_cut_answers_are_all_that_is_read_there(fleet, host, path) -> None:
+    at = await host(worker([Turn("", (("read_file", {"path": path}),)), WORK[-1]]))
+    (fleet.home / "agents" / "a1").mkdir(parents=True)
+    (fleet.home / "agents" / "a1" / "agent.toml").write_text("secret = 1")
+    await fleet.start(backend("anthropic", at))
+    await waiting(fleet)
+
+    assert "refused: no_file" in json.dumps(at.provider.requests)
+    assert "secret" not in json.dumps(at.provider.requests)

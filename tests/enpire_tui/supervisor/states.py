@@ -128,6 +128,13 @@ class Story:
         self.decided(idea_id, "adopted")
         self.champion(idea_id)
 
+    def nominated(self, idea_id: str, nomination_id: str = "n1", agent: str = "a1") -> None:
+        self.tell(
+            ev.CandidateNominated(
+                nomination_id=nomination_id, idea_id=idea_id, agent=agent, reason="it never failed"
+            )
+        )
+
     def confirm_started(self, idea_id: str, seeds: tuple[int, ...]) -> None:
         self.tell(
             ev.ConfirmStarted(

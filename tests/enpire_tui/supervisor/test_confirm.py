@@ -6,6 +6,7 @@ from enpire_tui.supervisor.confirm import (
     admitted,
     fixed_seeds,
     next_seeds,
+    objection,
     outcome_of,
     wish,
 )
@@ -146,3 +147,69 @@ def test_shares_are_even_and_whole(count, stations):
     found = confirms.shares(count, stations)
     assert sum(found) == count
     assert max(found) - min(found) <= 1
+
+
+def test_a_nominated_idea_is_confirmed_on_less_evidence():
+    made = story(100, 0)
+    assert wish(made.state, LONG_S, CONFIRM_S).kind is WishKind.MEASURE
+    made.nominated("a1-1")
+    found = wish(made.state, LONG_S, CONFIRM_S)
+    assert (found.kind, found.idea_id) == (WishKind.START, "a1-1")
+
+
+def test_a_nomination_opens_no_gate_and_starts_nothing_unlikely():
+    below = story(97, 3)
+    below.nominated("a1-1")
+    assert wish(below.state, LONG_S, CONFIRM_S).kind is WishKind.NOTHING
+    unlikely = story(392, 8)
+    unlikely.nominated("a1-1")
+    assert wish(unlikely.state, LONG_S, CONFIRM_S).kind is WishKind.NOTHING
+
+
+def test_a_nomination_is_used_up_by_its_confirm():
+    made = story(100, 0)
+    made.nominated("a1-1")
+    made.confirm_started("a1-1", SEEDS)
+    assert made.state.nominations["n1"].confirm == 1
+    made.confirm_finished(Outcome.VOID)
+    assert wish(made.state, LONG_S, CONFIRM_S).kind is WishKind.MEASURE
+
+
+def test_the_last_confirm_is_begun_on_evidence_alone():
+    made = story(100, 0)
+    for number in (1, 2):
+        made.nominated("a1-1", f"n{number}", agent=f"a{number}")
+        made.confirm_started("a1-1", SEEDS)
+        made.confirm_finished(Outcome.VOID)
+    made.nominated("a1-1", "n3", agent="a3")
+    assert wish(made.state, LONG_S, CONFIRM_S).kind is WishKind.MEASURE
+
+
+@pytest.mark.parametrize(
+    ("success", "failure", "refused"),
+    [(100, 0, ""), (99, 1, ""), (98, 2, "not_better: 98 of 100 promise"), (97, 3, "not_better"),
+     (45, 55, "not_better: a1-1 has 45 of 100 fresh successes")],
+)  # fmt: skip
+def test_only_what_may_well_pass_is_nominated(success, failure, refused):
+    told = objection(story(success, failure).state, "a1", "a1-1")
+    assert told.startswith(refused)
+    assert bool(told) == bool(refused)
+
+
+def test_an_agent_nominates_decided_ideas_of_its_own_and_few():
+    made = story(100, 0)
+    assert objection(made.state, "a2", "a1-1").startswith("foreign_idea")
+    assert objection(made.state, "a1", "a1-9").startswith("unknown_idea")
+    made.queued("a1-2")
+    assert objection(made.state, "a1", "a1-2").startswith("undecided")
+    made.nominated("a1-1", "n1")
+    made.nominated("a1-1", "n2")
+    assert objection(made.state, "a1", "a1-1").startswith("spent: a1 has made its 2")
+
+
+def test_what_lost_a_confirm_is_not_nominated_again():
+    made = story(300, 0)
+    made.confirm_started("a1-1", SEEDS)
+    made.counted("a1-1", CONFIRM, 49, 1, seeds=SEEDS)
+    made.confirm_finished(Outcome.FAILURE)
+    assert objection(made.state, "a1", "a1-1").startswith("lost")

@@ -17,7 +17,8 @@ from robots.wire import events as ev
 from robots.wire.client import Refused
 from robots.wire.clock import VirtualClock
 from robots.wire.journal import MemoryJournal
-from robots.wire.records import Mode
+from robots.wire.records import Counts, Mode, Purpose
+from robots.wire.replies import NominationReceipt
 from robots.wire.server import EndpointTaken
 from robots.wire.signing import SigningKey
 from robots.wire.transport import MemoryTransport
@@ -391,3 +392,57 @@ async def test_ideas_beyond_the_budget_are_refused():
         await made.order(c.ProposeIdea(idea=idea("a1-1", "a1"), fingerprint="one"), "a1")
         with pytest.raises(Refused, match="budget"):
             await made.order(c.ProposeIdea(idea=idea("a1-2", "a1"), fingerprint="two"), "a1")
+
+
+async def nominate(made: World, nomination_id: str, idea_id: str, who: str = "a1"):
+    client = made.transport.client(who, "supervisor")
+    try:
+        asked = c.Nominate(nomination_id=nomination_id, idea_id=idea_id, reason="it never failed")
+        return await client.call(asked, NominationReceipt, 10.0)
+    finally:
+        client.close()
+
+
+async def test_a_nomination_is_journalled_once_and_outlives_the_supervisor():
+    async with world(1, agents=False) as made:
+        await made.hand_over()
+        with pytest.raises(Refused, match="unknown_idea"):
+            await nominate(made, "n1", "a1-1")
+        await made.order(submitted("a1-1"), "a1")
+        with pytest.raises(Refused, match="undecided"):
+            await nominate(made, "n1", "a1-1")
+        # Held, the stations work on nothing, so that the confirm does not begin meanwhile.
+        await made.order(c.HoldFleet(reason="a test"))
+        batch = "r1/a1-1/promote/99"
+        made.supervisor.conductor.append(
+            ev.BatchDispatched(
+                batch_id=batch, station="s1", idea_id="a1-1", commit="c", episodes=100,
+                purpose=Purpose.EVALUATE, stage="promote",
+            )
+        )  # fmt: skip
+        made.supervisor.conductor.append(
+            ev.BatchCounted(
+                batch_id=batch, station="s1", idea_id="a1-1", stage="promote", void=False,
+                counts=Counts(success=100, failure=0), robot_s=1.0, wall_s=1.0,
+            )
+        )  # fmt: skip
+        made.supervisor.conductor.append(
+            ev.CandidateDecided(
+                idea_id="a1-1", decision="adopted", success=100, episodes=100,
+                interval=(0.96, 1.0), champion_rate=0.3, detail="",
+            )
+        )  # fmt: skip
+        first = await nominate(made, "n1", "a1-1")
+        assert first.left == 1
+        assert 0.7 < first.chance < 0.9
+        await made.kill_supervisor()
+        made.start_supervisor()
+        assert await nominate(made, "n1", "a1-1") == first
+        # Another id for what waits already is the same nomination.
+        assert await nominate(made, "n2", "a1-1") == first
+        assert [each.nomination_id for each in made.events(ev.CandidateNominated)] == ["n1"]
+        await made.order(c.ReleaseFleet())
+        await made.until(ev.ConfirmStarted)
+        begun = made.events(ev.ConfirmStarted)[0]
+        assert begun.idea_id == "a1-1"
+        assert made.supervisor.conductor.state.nominations["n1"].confirm == begun.confirm
