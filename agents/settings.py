@@ -6,6 +6,7 @@ seed = 7
 origin = ""                 # default: <home>/runs/<run>/origin.git
 max_ideas = 0               # 0: no limit
 robot_minutes = 0.0
+job_minutes = 0.0
 sandboxed = true
 literature = ""             # a folder of texts; default: <home>/literature
 """
@@ -35,6 +36,7 @@ class AgentSettings(Frozen):
         origin: Path or SSH address of the run's repository; "" for its place in the home.
         max_ideas: Most ideas of a run, 0 for no limit.
         robot_minutes: Most minutes of its own station for exploration, 0 for no limit.
+        job_minutes: Most minutes of its training jobs together, 0 for no limit.
         literature: Folder of papers as text, "" for its place in the home.
         sandboxed: False only where the operator has said `--unsandboxed`.
     """
@@ -48,6 +50,7 @@ class AgentSettings(Frozen):
     origin: str = ""
     max_ideas: int = 0
     robot_minutes: float = 0.0
+    job_minutes: float = 0.0
     sandboxed: bool = True
     literature: str = ""
 
