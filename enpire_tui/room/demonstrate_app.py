@@ -115,7 +115,7 @@ class DemonstrateApp(App[int]):
         """The screen comes first; the station starts behind it."""
         spec = self.session.task.spec
         self.query_one("#scene-pane").border_title = f"{spec.name} at {self.session.station.name}"
-        self._loop = asyncio.get_running_loop()
+        self._events = asyncio.get_running_loop()
         self._thread.start()
         self.paint()
 
@@ -182,7 +182,7 @@ class DemonstrateApp(App[int]):
         seat: Seat | None = None
         try:
             seat = self.session.seat(self._shown_there, self._acted_there)
-            self._tell(self._ready, seat)
+            self._tell(self._seated, seat)
             while self._orders.get():
                 found = seat.episode()
                 self._tell(self._took, found, self.session.take(found))
@@ -196,8 +196,8 @@ class DemonstrateApp(App[int]):
 
     def _tell(self, what: object, *arguments: object) -> None:
         """Have the event loop take something in, if it still runs."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(what, *arguments)  # type: ignore[arg-type]
+        if not self._events.is_closed():
+            self._events.call_soon_threadsafe(what, *arguments)  # type: ignore[arg-type]
 
     def _shown_there(self, view: View) -> None:
         self._tell(self._see, view)
@@ -207,7 +207,7 @@ class DemonstrateApp(App[int]):
 
     # --- back on the event loop ---
 
-    def _ready(self, seat: Seat) -> None:
+    def _seated(self, seat: Seat) -> None:
         self._seat = seat
         self.state = READY
         self.paint()
@@ -236,7 +236,7 @@ class DemonstrateApp(App[int]):
 
     def paint(self) -> None:
         """Show how it stands."""
-        if not self.is_mounted(LineList):
+        if not self.query("#keys"):
             return
         scene, state = self.query_one("#scene", LineList), self.query_one("#state", LineList)
         if self.view is not None and self.view.frame is not None:
