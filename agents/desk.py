@@ -207,10 +207,14 @@ class Desk:
 
     def check_awake(self) -> None:
         """Raise PAUSED while this agent is paused, STOPPED once it is told to end."""
-        if self.stop.is_set():
-            raise ToolRefused("STOPPED")
+        self.check_stopped()
         if self.log.paused:
             raise ToolRefused(PAUSED)
+
+    def check_stopped(self) -> None:
+        """Raise STOPPED once this agent is told to end; what it began goes on."""
+        if self.stop.is_set():
+            raise ToolRefused("STOPPED")
 
     # --- news ---
 

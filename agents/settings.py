@@ -6,6 +6,7 @@ seed = 7
 origin = ""                 # default: <home>/runs/<run>/origin.git
 max_ideas = 0               # 0: no limit
 robot_minutes = 0.0
+job_minutes = 0.0
 sandboxed = true
 literature = ""             # a folder of texts; default: <home>/literature
 sees = true                 # whether the model is shown pictures; default: its backend's
@@ -36,6 +37,7 @@ class AgentSettings(Frozen):
         origin: Path or SSH address of the run's repository; "" for its place in the home.
         max_ideas: Most ideas of a run, 0 for no limit.
         robot_minutes: Most minutes of its own station for exploration, 0 for no limit.
+        job_minutes: Most minutes of its training jobs together, 0 for no limit.
         literature: Folder of papers as text, "" for its place in the home.
         sees: Whether its model is shown pictures; None for what is usual with the backend.
         sandboxed: False only where the operator has said `--unsandboxed`.
@@ -50,6 +52,7 @@ class AgentSettings(Frozen):
     origin: str = ""
     max_ideas: int = 0
     robot_minutes: float = 0.0
+    job_minutes: float = 0.0
     sandboxed: bool = True
     literature: str = ""
     sees: bool | None = None

@@ -199,6 +199,7 @@ class StationView:
         self._prefix = f"{agent}-"
         self._batches: dict[str, BatchView] = {}
         self._explored: list[str] = []
+        self._contents: dict[bytes, bytes] = {}
 
     def batch(self, batch_id: str) -> BatchView | None:
         """A batch that the station accepted, or None."""
@@ -219,7 +220,7 @@ class StationView:
         known = self._batches.get(event.batch_id) or BatchView(batch_id=event.batch_id)
         match event:
             case BatchAccepted():
-                known = replace(known, purpose=event.purpose, recipe=event.recipe)
+                known = replace(known, purpose=event.purpose, recipe=self._shared(event.recipe))
             case EpisodeFinished():
                 known = replace(known, episodes=(*known.episodes, event.episode))
             case BatchFinished():
@@ -234,3 +235,9 @@ class StationView:
                     self._explored.append(event.batch_id)
         self._batches[event.batch_id] = known
         return True
+
+    def _shared(self, recipe: RecipeArchive) -> RecipeArchive:
+        """The recipe, with what other batches hold as well held once: weights are large."""
+        kept = self._contents
+        files = {name: kept.setdefault(content, content) for name, content in recipe.files.items()}
+        return replace(recipe, files=files)

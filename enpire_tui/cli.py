@@ -34,6 +34,10 @@ def _command(arguments: argparse.Namespace) -> Command:
         return entrance.enter
     from enpire_tui import commands
 
+    if arguments.command == "demonstrate":
+        from enpire_tui import demonstrate
+
+        return demonstrate.command
     if arguments.command is None:
         return commands.autonomous if arguments.autonomous else commands.overview
     chosen: Command = getattr(commands, arguments.command)
@@ -127,6 +131,9 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--record", type=Path, metavar="DIR", help="record every episode there")
 
     _add_train(_add(commands.add_parser, "train", "run a recipe's training as a job on a box"))
+    _add_demonstrate(
+        _add(commands.add_parser, "demonstrate", "jog a simulated robot by keys, as data")
+    )
     jobs = _add(commands.add_parser, "jobs", "the training jobs of a box")
     jobs.add_argument("--box", default="local", metavar="B", help="box of the fleet file (local)")
     jobs.add_argument("--cancel", default="", metavar="JOB", help="have this one ended")
@@ -157,6 +164,22 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     add("--unsandboxed", action="store_true", help="without walls, where no sandbox works")
     add("--argument", dest="arguments", action="append", default=[], metavar="A",
         help="for its train.py; may be given again")  # fmt: skip
+
+
+def _add_demonstrate(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--task", default="push_t_simple", metavar="T", help="task (push_t_simple)")
+    add(
+        "--station", default="", metavar="S", help="simulated station whose world it is (the first)"
+    )
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="dataset, new or gone on with (in the home)",
+    )
+    add("--unsandboxed", action="store_true", help="without walls, where no sandbox works")
 
 
 def _add_environment(parser: argparse.ArgumentParser) -> None:
@@ -247,6 +270,8 @@ def _add_common(parser: argparse.ArgumentParser, default: str | None = None) -> 
 def _add_fleet_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     add = parser.add_argument
     add("--task", metavar="T", default=default, help="task of the run (push_t)")
+    add("--recipe", dest="start", metavar="R", default=default,
+        help="what the run starts from: a folder, a job's trained recipe by its id (baseline)")  # fmt: skip
     add("--stations", type=_positive, metavar="N", default=default, help="of the demo fleet (4)")
     add("--agent", metavar="BACKEND", default=default, help="who thinks (search)")
     add("--minutes", type=_minutes, metavar="M", default=default, help="research minutes (15)")

@@ -70,8 +70,8 @@ def resolve(arguments: argparse.Namespace) -> tuple[Fleet, Path, str]:
     if getattr(arguments, "minutes", None) is not None:
         budget = msgspec.structs.replace(fleet.budget, time=f"{arguments.minutes:f} min")
         fleet = msgspec.structs.replace(fleet, budget=budget)
-    if getattr(arguments, "seed", None) is not None:
-        fleet = msgspec.structs.replace(fleet, seed=arguments.seed)
+    own = {"seed": getattr(arguments, "seed", None), "recipe": getattr(arguments, "start", None)}
+    fleet = msgspec.structs.replace(fleet, **{k: v for k, v in own.items() if v is not None})
     return check(fleet, source), places.home_of(fleet.name, arguments.home), source
 
 

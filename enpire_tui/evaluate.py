@@ -127,6 +127,9 @@ def find_recipe(options: Options, home: Path) -> tuple[RecipeArchive, int]:
             return archive.pack(Path(name)), 0
         if name in ("baseline", "reference") or shipped.exists(options.task, name):
             return shipped.pack(options.task, name), 0
+        trained = home / "trained" / name
+        if "/" not in name and trained.is_dir():
+            return archive.pack(trained), 0
     except archive.ArchiveRefused as error:
         raise FleetError(f"RECIPE {name}: {error}") from None
     return _of_a_run(options, home)
@@ -144,7 +147,8 @@ def _of_a_run(options: Options, home: Path) -> tuple[RecipeArchive, int]:
         with contextlib.suppress(GitFailed):
             return Repository(origin).archive(options.recipe), _spec(home, run_id).seed
     raise FleetError(
-        f"RECIPE {options.recipe}: neither a folder, nor baseline or reference, nor a commit of "
+        f"RECIPE {options.recipe}: neither a folder, nor baseline or reference, nor a job whose "
+        f"recipe is in {home / 'trained'}, nor a commit of "
         f"{', '.join(runs) or 'any run'} in {home}; name its run's --home"
     )
 

@@ -166,9 +166,9 @@ def _check_outside(fleet: Fleet, refuse: Refuse) -> None:
 
 
 def _check_budget(fleet: Fleet, refuse: Refuse) -> None:
-    durations = {"time": fleet.budget.time, "robot_time": fleet.budget.robot_time}
-    for key, text in durations.items():
-        if key == "robot_time" and not text:
+    for key in ("time", "robot_time", "training_time"):
+        text: str = getattr(fleet.budget, key)
+        if key != "time" and not text:
             continue
         try:
             found_s = seconds(text, f"budget.{key}")

@@ -73,10 +73,16 @@ class BoxEntry(Entry, frozen=True):
 
 
 class BudgetEntry(Entry, frozen=True):
-    """What a run may spend; durations with their unit, such as "15 min". 0 is no bound."""
+    """What a run may spend; durations with their unit, such as "15 min". 0 is no bound.
+
+    Attributes:
+        robot_time: Of all robots together, "" for no bound.
+        training_time: Of all agents' training jobs together, a share each; "" for no bound.
+    """
 
     time: str = "15 min"
     robot_time: str = ""
+    training_time: str = ""
     ideas: int = 0
     tokens: int = 0
 
@@ -118,11 +124,13 @@ class Fleet(Entry, frozen=True):
     """A fleet, checked.
 
     Attributes:
+        recipe: What a run starts from, as `evaluate` names recipes; "" for the task's baseline.
         people: Public keys (hexadecimal) of those who may sign a policy file.
     """
 
     name: str
     task: str = "push_t"
+    recipe: str = ""
     seed: int = 0
     station: tuple[StationEntry, ...] = ()
     hosts: dict[str, HostEntry] = {}
@@ -142,6 +150,12 @@ class Fleet(Entry, frozen=True):
         """Minutes of all robots together; 0 without a bound."""
         text = self.budget.robot_time
         return seconds(text, "budget.robot_time") / 60.0 if text else 0.0
+
+    @property
+    def training_minutes(self) -> float:
+        """Minutes of all training jobs of agents together; 0 without a bound."""
+        text = self.budget.training_time
+        return seconds(text, "budget.training_time") / 60.0 if text else 0.0
 
     @property
     def simulated(self) -> bool:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from agents.git.repository import Repository
 from agents.programs.table import program_named
+from agents.search import settings
+from enpire_tui import evaluate
 from enpire_tui import home as places
 from enpire_tui.fleet import Fleet, FleetError, ProviderEntry, StationEntry, write_fleet
 from enpire_tui.run_spec import FILE, RunSpec, read_spec, write_spec
@@ -82,6 +84,24 @@ def baseline_of(task: str) -> RecipeArchive:
         raise FleetError(f"task {task!r}: no usable baseline recipe: {error}") from None
 
 
+def start_of(fleet: Fleet, home: Path) -> RecipeArchive:
+    """The recipe that a fleet's run starts from.
+
+    Raises:
+        FleetError: There is none, it may not travel, or it has yet to be trained.
+    """
+    if not fleet.recipe:
+        return baseline_of(fleet.task)
+    wanted = evaluate.Options(recipe=fleet.recipe, task=fleet.task, episodes=1)
+    found, _ = evaluate.find_recipe(wanted, home)
+    if settings.learns(found.files) and settings.WEIGHTS_FILE not in found.files:
+        raise FleetError(
+            f"recipe: {fleet.recipe} has learned nothing yet; `enpire-tui train {fleet.recipe} "
+            f"--task {fleet.task} --data DATASET --id ID`, and start from ID"
+        )
+    return found
+
+
 def process_specs(fleet: Fleet, home: Path) -> list[ProcessSpec]:
     """What the keeper of this machine keeps."""
     specs = [_python(home, places.SUPERVISOR, "enpire_tui.supervisor", "--home", str(home))]
@@ -145,7 +165,7 @@ def _signing_key(home: Path, name: str) -> bytes:
 
 def _new_run(fleet: Fleet, home: Path, trusted: Mapping[str, bytes]) -> RunSpec:
     run_id = time.strftime("r%Y%m%d-%H%M%S", time.gmtime())
-    baseline = baseline_of(fleet.task)
+    baseline = start_of(fleet, home)
     origin = Repository.create(
         places.origin_of(home, run_id), baseline.files, {"TASK.md": _brief(fleet).encode()}
     )
@@ -249,6 +269,7 @@ def _write_agent(fleet: Fleet, home: Path, station: str, agent: str) -> None:
         "sandboxed": not fleet.station[position].unsandboxed,
         "model": fleet.agent.model,
         "program": fleet.agent.program,
+        "job_minutes": fleet.training_minutes / max(len(places.agents_of(fleet)), 1),
     }
     if fleet.agent.sees is not None:
         table["sees"] = fleet.agent.sees

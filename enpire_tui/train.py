@@ -17,8 +17,10 @@ from enpire_tui.cli import DONE, ERROR, INTERRUPTED
 from enpire_tui.fleet import Fleet, FleetError
 from enpire_tui.lifecycle import Fault
 from enpire_tui.progress import bar
+from recipes import data as datasets
 from recipes.jobs.box import Box, ShellBroken
 from recipes.jobs.records import JobRefused, JobSpec, JobState, JobStatus, Needs
+from robots.station import archive
 from robots.wire.records import Frozen, RecipeArchive
 
 
@@ -78,11 +80,17 @@ async def _train(
         raise FleetError(
             "RECIPE: one that learns online is trained on box local, for a task that has a scene"
         )
+    put = [Path(await box.put(folder)).name for folder in data]
+    names = tuple(dict.fromkeys((*datasets.named(recipe.files), *put)))
+    if put and datasets.RECIPE_FILE in recipe.files:
+        # What was learned from goes with what was learned: whoever trains it again finds the data.
+        files = datasets.naming(recipe.files, names)
+        recipe = RecipeArchive(files=files, sha256=archive.sha256(files))
     spec = JobSpec(
         job_id=options.job or _new_id(options),
         recipe=recipe,
         arguments=options.arguments,
-        data=tuple([await box.put(folder) for folder in data]),
+        data=tuple(box.data(name) for name in names),
         resume_from=options.resume,
         needs=Needs(
             cpus=options.cpus,

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 WRITABLE = ("recipe/", "notes/")
 MAX_FILES = 64
-MAX_FILE_BYTES = 256 * 1024
+# The weights of a network on numpy are one file: three layers of 256 take 700 kB.
+MAX_FILE_BYTES = 896 * 1024
 MAX_TREE_BYTES = 1024 * 1024
 MAX_INPUT_BYTES = 4 * 1024 * 1024
 MAX_NEW_COMMITS = 50

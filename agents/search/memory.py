@@ -12,6 +12,8 @@ PROMISE_GAIN = 0.02
 PROMISE_SURE = 0.6
 PEER_WEIGHT = 0.7
 KEPT_BASES = 3
+# Arms that are no part of a combination: many changes at once, or what only training makes.
+WHOLE = ("combine:", "tune:", "adopt:", "carry:", "model:", "train:", "imitate:")
 CREDITED_KEPT = 2000
 
 
@@ -58,7 +60,7 @@ def finished(state: SearchState, lane: str, plan: Plan, result: TrialResult) -> 
         state = msgspec.structs.replace(
             state, credit=state.credit.learn(plan.arm, gain, result.minutes, 0.5)
         )
-    single = not plan.arm.startswith(("combine:", "tune:", "adopt:", "carry:", "model:"))
+    single = not plan.arm.startswith(WHOLE)
     if single and result.gain >= PROMISE_GAIN and result.sure >= PROMISE_SURE:
         promises = (
             *state.promising.get(plan.base, ()),

@@ -1,6 +1,7 @@
 """Operators: what a search agent can do to a recipe, each a named arm with its hypothesis. Pure.
 
-Names: `insert:PRIMITIVE`, `remove:PRIMITIVE`, `switch:KNOB=CHOICE`, `combine:ARM+ARM`, `tune:cmaes`,
+Names: `insert:PRIMITIVE`, `remove:PRIMITIVE`, `switch:KNOB=CHOICE`, `move:KNOB=up` (of
+one that learns, without training it again), `combine:ARM+ARM`, `tune:cmaes`,
 `survey:mixtures` (many variants for the model), `model:mean` (what the model holds best),
 `carry:IDEA` (what an own numeric search found for a champion since succeeded), `adopt:IDEA`.
 What changes files alone is done by `apply`.
@@ -14,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from agents.ideas import claim_fingerprint
+from agents.search import settings
 from agents.search.credit import Arm
 from agents.search.knobs import RECIPE_FILE, KnobRefused, Value, read_knobs, set_knobs
 from agents.search.state import Carry, Promise
@@ -62,9 +64,7 @@ def structural_arms(files: Mapping[str, bytes], original: Mapping[str, bytes]) -
         files: The champion.
         original: The run's baseline, whose methods return when a primitive is removed.
     """
-    from agents.search import primitives
-
-    library = [item for item in primitives.load() if fits(item, files)]
+    library = fitting(files)
     present = carried(files) if library else []
     arms: list[Arm] = []
     for primitive in library:
@@ -78,7 +78,7 @@ def structural_arms(files: Mapping[str, bytes], original: Mapping[str, bytes]) -
             if choice != knob.value:
                 target = f"{knob.name}={json.dumps(choice)}"
                 arms.append(_arm(f"switch:{target}", SWITCH_GAIN))
-    return arms
+    return arms + settings.moving_arms(files)
 
 
 def _arm(name: str, gain: float, tags: tuple[str, ...] = ()) -> Arm:
@@ -145,6 +145,8 @@ def apply(arm: str, files: Mapping[str, bytes], original: Mapping[str, bytes]) -
             name, _, choice = target.partition("=")
             value: Value = json.loads(choice)
             return set_knobs(files, {name: value})
+        case "move":
+            return set_knobs(files, settings.moved(files, target))
         case "combine":
             changed = dict(files)
             for part in target.split("+"):
@@ -176,7 +178,7 @@ def propose(arm: str, tags: Mapping[str, float], knobs: Sequence[str] = ()) -> P
                 hypothesis=f"The champion does not need {target}: without it it is as good or better",
                 prediction="no fewer successes than the champion",
             )
-        case "switch":
+        case "switch" | "move":
             return Proposal(
                 kind="heuristic",
                 hypothesis=f"The setting {target} suits the task better{seen}",
@@ -220,6 +222,8 @@ def carried(files: Mapping[str, bytes]) -> list[str]:
     Compared as syntax trees of the standard library: many times cheaper than libcst, which is
     needed only to edit.
     """
+    if settings.learns(files):
+        return []
     from agents.search import primitives
 
     present = _methods(files.get(POLICY_FILE, b"").decode())
@@ -231,13 +235,21 @@ def carried(files: Mapping[str, bytes]) -> list[str]:
     return found
 
 
-def fits(primitive: "Primitive", files: Mapping[str, bytes]) -> bool:
-    """Whether a primitive is for policies of this make: it replaces a method that stands there."""
+def fitting(files: Mapping[str, bytes]) -> "list[Primitive]":
+    """Primitives for policies of this make: each replaces a method that stands there.
+
+    They are code for policies written by hand; what a learned one calls by the same name is another
+    thing.
+    """
+    if settings.learns(files):
+        return []
+    from agents.search import primitives
+
     try:
         methods = _methods(files.get(POLICY_FILE, b"").decode())
     except (KnobRefused, SyntaxError):
-        return False
-    return bool(methods.keys() & set(primitive.replaces))
+        return []
+    return [each for each in primitives.load() if methods.keys() & set(each.replaces)]
 
 
 def changed_knobs(base: Mapping[str, bytes], files: Mapping[str, bytes]) -> dict[str, Value]:

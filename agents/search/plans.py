@@ -12,6 +12,7 @@ from agents.search.evidence import Trial, share_of_tags
 from agents.search.knobs import Knob, read_knobs
 from agents.search.numeric import Tuner, ranked_values
 from agents.search.population import REACH, REACH_TOP, Variant
+from agents.search.retraining import retrain
 from agents.search.state import Carry, Plan
 from agents.search.trials import (
     BLOCKS,
@@ -51,6 +52,8 @@ async def run_plan(
         return await survey(plan, tools, bench)
     if operator == "model":
         return await propose_from_model(plan, tools, bench)
+    if operator in ("train", "imitate"):
+        return await retrain(plan, tools, bench)
     base = await bench.recipe(plan.base)
     await open_idea(plan, tools, bench, operators.mark(plan.arm, plan.base))
     if operator == "adopt":

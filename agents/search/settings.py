@@ -12,13 +12,22 @@ import tomllib
 from collections.abc import Mapping
 from typing import cast
 
-from agents.search.knobs import RECIPE_FILE, Knob, KnobRefused
+from agents.search.credit import Arm
+from agents.search.knobs import RECIPE_FILE, Knob, KnobRefused, Value, read_knobs
 
 TRAIN_FILE = "train.py"
 # What training leaves beside its code; without it the recipe cannot be played.
 WEIGHTS_FILE = "weights.npz"
-# Share of a range that one change moves a setting by: a factor of four over two decades.
+# Share of a range that one change moves a setting or knob by: a factor of four over two decades.
 STEP = 0.3
+UP, DOWN = "up", "down"
+
+IMITATE = "imitate:successes"
+TRAIN_GAIN = 0.1
+IMITATE_GAIN = 0.04
+MOVE_GAIN = 0.03
+TRIAL_MINUTES = 8.0
+IMITATE_MINUTES = 16.0
 
 
 def learns(files: Mapping[str, bytes]) -> bool:
@@ -26,8 +35,67 @@ def learns(files: Mapping[str, bytes]) -> bool:
     return TRAIN_FILE in files
 
 
-def alternatives(files: Mapping[str, bytes]) -> dict[str, tuple[object, ...]]:
-    """What each declared setting may be changed to: the other choices, or a step down and one up.
+def retraining_arms(files: Mapping[str, bytes]) -> list[Arm]:
+    """Arms that train a recipe again: `train:SETTING=CHANGE`, or on own successes as well.
+
+    A change is `up`, `down` or a choice in JSON: what it was worth on one champion says something
+    of the next.
+
+    Raises:
+        KnobRefused: `[train]` or `[ranges]` cannot be read; says which key.
+    """
+    found = alternatives(files)
+    arms = [
+        Arm(name=f"train:{name}={word}", prior_gain=TRAIN_GAIN, minutes=TRIAL_MINUTES)
+        for name, values in found.items()
+        for word in values
+    ]
+    if found:
+        arms.append(Arm(name=IMITATE, prior_gain=IMITATE_GAIN, minutes=IMITATE_MINUTES))
+    return arms
+
+
+def moving_arms(files: Mapping[str, bytes]) -> list[Arm]:
+    """Arms that move one numeric knob of a learned recipe, without training it again."""
+    if not learns(files):
+        return []
+    return [
+        Arm(name=f"move:{knob.name}={word}", prior_gain=MOVE_GAIN, minutes=TRIAL_MINUTES)
+        for knob in read_knobs(files).values()
+        if knob.numeric
+        for word in _steps(knob)
+    ]
+
+
+def moved(files: Mapping[str, bytes], target: str) -> dict[str, Value]:
+    """The knob value that `move:TARGET` means on a recipe.
+
+    Raises:
+        KnobRefused: It does not fit this recipe (any more).
+    """
+    name, _, word = target.partition("=")
+    knob = read_knobs(files).get(name)
+    steps = _steps(knob) if knob is not None and knob.numeric else {}
+    if word not in steps:
+        raise KnobRefused(f"{RECIPE_FILE}: knob {name} cannot be moved {word}")
+    return {name: steps[word]}
+
+
+def retrained(files: Mapping[str, bytes], target: str) -> dict[str, bytes]:
+    """The recipe that `train:TARGET` would train: another setting, and nothing learned yet.
+
+    Raises:
+        KnobRefused: It does not fit this recipe (any more).
+    """
+    name, _, word = target.partition("=")
+    values = alternatives(files).get(name, {})
+    if word not in values:
+        raise KnobRefused(f"{RECIPE_FILE}: [train]: {name} cannot be changed to {word}")
+    return change(files, name, values[word])
+
+
+def alternatives(files: Mapping[str, bytes]) -> dict[str, dict[str, object]]:
+    """What each declared setting may be changed to, by word: a step up or down, or other choices.
 
     One that learns online has none: its training needs an actor beside it, which a job of an
     agent has not.
@@ -35,11 +103,13 @@ def alternatives(files: Mapping[str, bytes]) -> dict[str, tuple[object, ...]]:
     Raises:
         KnobRefused: `[train]` or `[ranges]` cannot be read; says which key.
     """
+    if not learns(files):
+        return {}
     table = _table(files)
     ranges, train = _part(table, "ranges"), _part(table, "train")
-    if not learns(files) or "online" in table:
+    if "online" in table:
         return {}
-    found: dict[str, tuple[object, ...]] = {}
+    found: dict[str, dict[str, object]] = {}
     for name, declared in ranges.items():
         if name not in train or not isinstance(declared, dict):
             raise KnobRefused(
@@ -47,13 +117,6 @@ def alternatives(files: Mapping[str, bytes]) -> dict[str, tuple[object, ...]]:
             )
         found[name] = _alternatives(name, train[name], cast("dict[str, object]", declared))
     return found
-
-
-def steps_of(knob: Knob) -> tuple[float | int, ...]:
-    """A knob's or setting's value one step lower and one higher, within its range."""
-    here = knob.to_unit(cast("float", knob.value))
-    moved = (knob.from_unit(here - STEP), knob.from_unit(here + STEP))
-    return tuple(value for value in dict.fromkeys(moved) if value != knob.value)
 
 
 def change(files: Mapping[str, bytes], name: str, value: object) -> dict[str, bytes]:
@@ -69,20 +132,37 @@ def change(files: Mapping[str, bytes], name: str, value: object) -> dict[str, by
             inside = line.strip() == "[train]"
         elif inside and (match := pattern.fullmatch(line)):
             lines[at] = f"{match[1]}{json.dumps(value)}{match[3]}"
-    changed = {**files, RECIPE_FILE: "".join(lines).encode()}
+    changed = untrained({**files, RECIPE_FILE: "".join(lines).encode()})
     with contextlib.suppress(KnobRefused):
-        if _part(_table(changed), "train").get(name) == value:
-            return {name: content for name, content in changed.items() if name != WEIGHTS_FILE}
+        if value_of(changed, name) == value:
+            return changed
     raise KnobRefused(f"{RECIPE_FILE}: [train]: {name} has no line of its own to be changed")
 
 
-def _alternatives(name: str, value: object, declared: dict[str, object]) -> tuple[object, ...]:
+def value_of(files: Mapping[str, bytes], name: str) -> object:
+    """A setting of `[train]`, None where there is none of this name."""
+    return _part(_table(files), "train").get(name)
+
+
+def untrained(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The recipe without what it has learned."""
+    return {name: content for name, content in files.items() if name != WEIGHTS_FILE}
+
+
+def _steps(knob: Knob) -> dict[str, float | int]:
+    """A value one step lower and one higher, within the range, by their words."""
+    here = knob.to_unit(cast("float", knob.value))
+    values = {DOWN: knob.from_unit(here - STEP), UP: knob.from_unit(here + STEP)}
+    return {word: value for word, value in values.items() if value != knob.value}
+
+
+def _alternatives(name: str, value: object, declared: dict[str, object]) -> dict[str, object]:
     choices = declared.get("choices")
     if isinstance(choices, list):
-        return tuple(each for each in cast("list[object]", choices) if each != value)
+        others = [each for each in cast("list[object]", choices) if each != value]
+        return {json.dumps(each): each for each in others}
     low, high = declared.get("low"), declared.get("high")
-    numbers = (value, low, high)
-    if any(isinstance(n, bool) or not isinstance(n, int | float) for n in numbers):
+    if any(isinstance(n, bool) or not isinstance(n, int | float) for n in (value, low, high)):
         raise KnobRefused(
             f"{RECIPE_FILE}: [ranges]: {name} needs `low` and `high`, or `choices`; it has {declared}"
         )
@@ -90,16 +170,15 @@ def _alternatives(name: str, value: object, declared: dict[str, object]) -> tupl
     log = declared.get("scale") == "log"
     if first >= last or (log and first <= 0):
         raise KnobRefused(f"{RECIPE_FILE}: [ranges]: {name}: {first} to {last} is no range")
-    return steps_of(
-        Knob(
-            name=name,
-            value=cast("float", value),
-            low=first,
-            high=last,
-            log=log,
-            integer=declared.get("integer") is True,
-        )
+    knob = Knob(
+        name=name,
+        value=cast("float", value),
+        low=first,
+        high=last,
+        log=log,
+        integer=declared.get("integer") is True,
     )
+    return dict(_steps(knob))
 
 
 def _table(files: Mapping[str, bytes]) -> dict[str, object]:

@@ -24,9 +24,7 @@ MOST_CHANGES = 4
 
 def space_of(files: Mapping[str, bytes]) -> Space:
     """What may be varied about a champion: its knobs, and every primitive with its own."""
-    from agents.search import primitives
-
-    library = [item for item in primitives.load() if operators.fits(item, files)]
+    library = operators.fitting(files)
     knobs = {name: knob for name, knob in read_knobs(files).items() if knob.numeric}
     for primitive in library:
         for name, own in primitive.knobs.items():
@@ -46,7 +44,7 @@ def space_of(files: Mapping[str, bytes]) -> Space:
             (one.name, other.name)
             for one in library
             for other in library
-            if one.name < other.name and primitives.conflicts(one, other)
+            if one.name < other.name and {*one.replaces} & {*other.replaces}
         ),
         knobs=knobs,
         tags={item.name: item.tags for item in library}

@@ -2,12 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from agents.search import operators, surveys
+from agents.search import operators, settings, surveys
 from agents.search.credit import Arm, choose
 from agents.search.evidence import Record, Trial, merge, share_of_tags, trial_of
 from agents.search.knobs import read_knobs
@@ -24,6 +24,7 @@ MODEL = "model:mean"
 BROAD = (TUNE, SURVEY, MODEL)
 # What one lane does while the other tries single changes.
 WHOLE_LANE = (TUNE, SURVEY)
+RETRAINING = ("train:", "imitate:")
 # Of the single changes, those that follow the model while it has one to propose.
 MODEL_SHARE = 0.75
 # Expected gain from which a finding that came too late goes before everything else.
@@ -75,13 +76,24 @@ class Bench:
         return tuple(rng.randrange(2**31) for _ in range(BLOCK))
 
     async def explore(
-        self, plan: Plan, number: int, files: dict[str, bytes], seeds: tuple[int, ...]
+        self,
+        plan: Plan,
+        number: int,
+        files: dict[str, bytes],
+        seeds: tuple[int, ...],
+        *,
+        record: bool = False,
     ) -> Trial:
         """Run one batch of a plan."""
         async with self._slots:
             result = await self.tools.call(
                 t.Explore(
-                    idea_id=plan.idea_id, number=number, seeds=seeds, base=plan.base, files=files
+                    idea_id=plan.idea_id,
+                    number=number,
+                    seeds=seeds,
+                    base=plan.base,
+                    files=files,
+                    record=record,
                 )
             )
         assert isinstance(result, t.Explored)
@@ -189,7 +201,8 @@ class Bench:
             arms.append(
                 Arm(name=TUNE, prior_gain=operators.TUNE_GAIN, minutes=operators.TUNE_MINUTES)
             )
-        arms += self._model_arms(state, files)
+        arms += await self._retraining_arms(state, files, taken, run, champion.commit)
+        arms += self._model_arms(state, files, alone=not arms)
         if full:
             arms = [arm for arm in arms if arm.name == SURVEY]
         if broad or len(self.tools.desk.bench.explored()) < SURVEY_VARIANTS:
@@ -209,12 +222,43 @@ class Bench:
         chosen = choose(state.credit, preferred, self.tags(champion.commit), rng)
         return chosen.name if chosen else None
 
-    def _model_arms(self, state: SearchState, files: Mapping[str, bytes]) -> list[Arm]:
-        """A proposal of the model while it has one, else a survey, from which it learns more."""
+    async def _retraining_arms(
+        self,
+        state: SearchState,
+        files: Mapping[str, bytes],
+        taken: Collection[str],
+        run: RunView,
+        base: str,
+    ) -> list[Arm]:
+        """Training of the champion's recipe: one job at a time, while training minutes are left.
+
+        The other lane keeps the robot busy meanwhile.
+        """
+        if any(plan.arm.startswith(RETRAINING) for plan in state.lanes.values()):
+            return []
+        arms = [
+            arm
+            for arm in settings.retraining_arms(files)
+            if arm.name not in taken and not run.same_trial(operators.mark(arm.name, base), "")
+        ]
+        left = await self.tools.training.minutes_left() if arms else None
+        return arms if left is None or left > 0.0 else []
+
+    def _model_arms(
+        self, state: SearchState, files: Mapping[str, bytes], *, alone: bool
+    ) -> list[Arm]:
+        """A proposal of the model while it has one, else a survey, from which it learns more.
+
+        Args:
+            state: What is remembered.
+            files: The champion.
+            alone: There is nothing else to do. Of one knob a model says little more than moving it.
+        """
         busy = {plan.arm for plan in state.lanes.values()}
         explored = len(self.tools.desk.bench.explored())
         space = surveys.space_of(files)
-        if not (space.primitives or space.knobs):
+        size = len(space.primitives) + len(space.knobs)
+        if not size or (size < MIN_KNOBS and not alone):
             return []
         if explored - state.modelled >= SURVEY_VARIANTS:
             return [Arm(name=MODEL, prior_gain=operators.MODEL_GAIN, minutes=MODEL_MINUTES)]

@@ -57,6 +57,7 @@ class Bench:
             idea_id=call.idea_id,
             episodes=len(call.seeds),
             seeds=call.seeds,
+            record=call.record,
         )
         self._running += 1
         desk.set_state("EXPLORING", batch_id)

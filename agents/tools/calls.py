@@ -153,6 +153,7 @@ class Explore(ToolCall):
     Attributes:
         number: Of the batch within its idea, from 0; a known one is answered again.
         files: The recipe folder, whole; None takes the working tree.
+        record: Whether the station keeps every step, for `Gather`.
     """
 
     idea_id: str
@@ -160,6 +161,7 @@ class Explore(ToolCall):
     seeds: tuple[int, ...]
     base: str
     files: dict[str, bytes] | None = None
+    record: bool = False
 
 
 class Explored(ToolResult):
@@ -170,6 +172,45 @@ class Explored(ToolResult):
     counts: Counts
     void: bool = False
     void_reason: str = ""
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+class Train(ToolCall):
+    """Run a recipe's `train.py` as an idea's job on this machine's box, and wait for its end.
+
+    Attributes:
+        files: The recipe folder, whole; it names its data.
+        base: Commit that is changed; the job ends when that is succeeded as champion.
+        minutes: The job's limit.
+    """
+
+    idea_id: str
+    files: dict[str, bytes]
+    base: str
+    minutes: float
+
+
+class Gather(ToolCall):
+    """Successful episodes of an idea's recorded explorations as a dataset on this machine's box."""
+
+    idea_id: str
+    numbers: tuple[int, ...]
+
+
+class Trained(ToolResult):
+    """The recipe with what it has learned."""
+
+    files: dict[str, bytes]
+    seconds: float
+
+
+class Gathered(ToolResult):
+    """A dataset by its name, for `data` of a `recipe.toml`."""
+
+    name: str
+    episodes: int
 
 
 # --- the fleet ----------------------------------------------------------------------------------
@@ -263,6 +304,8 @@ AnyCall = (
     | Submit
     | Drop
     | Explore
+    | Train
+    | Gather
     | Wait
     | Leaderboard
     | Digest

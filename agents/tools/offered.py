@@ -355,8 +355,11 @@ async def _note(at: Surface, given: Remark, _: str) -> str:
 
 
 async def _budget(at: Surface, _: Nothing, __: str) -> str:
-    left = at.tools.bench.budget()
-    return f"ideas: {or_no_limit(left.ideas)}; robot minutes: {or_no_limit(left.robot_minutes)}"
+    left, training = at.tools.bench.budget(), await at.tools.training.minutes_left()
+    return (
+        f"ideas: {or_no_limit(left.ideas)}; robot minutes: {or_no_limit(left.robot_minutes)}; "
+        f"training minutes: {or_no_limit(training)}"
+    )
 
 
 async def _ask(at: Surface, given: Asked, call_id: str) -> str:

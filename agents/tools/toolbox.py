@@ -56,6 +56,10 @@ class Toolbox:
                 return self.ideas.drop(call)
             case t.Explore():
                 return await self.bench.explore(call)
+            case t.Train():
+                return await self.training.train(call)
+            case t.Gather():
+                return await self.training.gather(call)
             case t.Wait():
                 return await self.fleet.wait(call)
             case t.Leaderboard():

@@ -1,6 +1,7 @@
-"""Tools for training: a job of the working tree's recipe on this machine's box, and its end."""
+"""Tools for training: a recipe's `train.py` as a job on this machine's box, its end, and data for it."""
 
 import asyncio
+import contextlib
 import hashlib
 import tempfile
 from pathlib import Path
@@ -12,13 +13,21 @@ from agents.git.rules import MAX_FILE_BYTES
 from agents.literature import plain
 from agents.tools import calls as t
 from agents.tools.tree import Tree
-from recipes.jobs.box import Box, LocalShell, ShellBroken
+from recipes import data
+from recipes.jobs.box import LocalBox, ShellBroken
 from recipes.jobs.records import JobRefused, JobSpec, JobState, JobStatus, Needs
+from robots.dataset.export import export, state_names
+from robots.dataset.writer import DatasetWriter
 from robots.station.archive import sha256
+from robots.station.recording import batch_of
+from robots.station.tasks import TaskSpec, load_task
+from robots.wire import codec
 from robots.wire.records import RecipeArchive
 
 LOOK_S = 1.0
 CONSOLE_BYTES, CONSOLE_LINES = 4 * 1024, 20
+# Records of the jobs that were submitted, each with the minutes that it may take.
+JOB = "job/"
 
 
 class Training:
@@ -27,7 +36,7 @@ class Training:
     def __init__(self, desk: Desk, tree: Tree) -> None:
         self._desk = desk
         self._tree = tree
-        self._box = Box("local", LocalShell(), desk.home / "jobs")
+        self._box = LocalBox("local", desk.home / "jobs")
 
     def job_of(self, call_id: str) -> str:
         """The id of the job that a call submits, however often it is made."""
@@ -41,27 +50,115 @@ class Training:
         except JobRefused:
             return None
 
-    async def submit(self, job_id: str, arguments: tuple[str, ...], minutes: float) -> JobStatus:
-        """Have `train.py` of the working tree run; a job that the box knows is answered.
+    async def submit(
+        self,
+        job_id: str,
+        arguments: tuple[str, ...],
+        minutes: float,
+        files: dict[str, bytes] | None = None,
+    ) -> JobStatus:
+        """Have `train.py` of a recipe run; a job that the box knows is answered.
+
+        Args:
+            job_id: The job's.
+            arguments: Of `train.py`.
+            minutes: Its limit; less where less is left to this agent.
+            files: The recipe; None takes the working tree.
 
         Raises:
-            ToolRefused: The box does not take it.
+            ToolRefused: The box does not take it, or no training minutes are left.
         """
         known = await self.known(job_id)
         if known is not None and known.state is not JobState.UNKNOWN:
             return known
-        found = await self._tree.recipe()
+        left = await self.minutes_left(job_id)
+        if left is not None and left <= 0.0:
+            raise t.ToolRefused(
+                f"budget: {self._desk.settings.job_minutes:g} training minutes are used"
+            )
+        minutes = minutes if left is None else min(minutes, left)
+        found = await self._tree.recipe() if files is None else files
+        self._desk.record_backend(f"{JOB}{job_id}", str(minutes).encode())
         try:
             spec = JobSpec(
                 job_id=job_id,
                 recipe=RecipeArchive(files=found, sha256=sha256(found)),
                 arguments=arguments,
+                data=tuple(self._box.data(name) for name in data.named(found)),
                 needs=Needs(minutes=minutes),
                 unsandboxed=not self._desk.settings.sandboxed,
             )
             return await self._box.submit(spec)
         except (JobRefused, ShellBroken) as error:
             raise t.ToolRefused(f"job: {error}") from None
+
+    async def minutes_left(self, but: str = "") -> float | None:
+        """Training minutes that this agent may still spend, None without a limit.
+
+        A job that runs counts with all it may take.
+
+        Args:
+            but: A job that does not count.
+        """
+        limit = self._desk.settings.job_minutes
+        if not limit:
+            return None
+        used = 0.0
+        for key, record in self._desk.log.records.items():
+            if key.startswith(JOB) and key != f"{JOB}{but}":
+                status = await self.known(key.removeprefix(JOB))
+                ended = status is not None and status.state.ended
+                used += status.seconds / 60.0 if status and ended else float(record)
+        return limit - used
+
+    async def train(self, call: t.Train) -> t.Trained:
+        """Have a recipe trained as the job of an idea, and wait for its end.
+
+        Raises:
+            ToolRefused: It was not trained; the job is ended where nobody needs it any more.
+        """
+        desk, job_id = self._desk, self.job_of(call.idea_id)
+        desk.call(job_id, "train", f"a job of {call.idea_id}")
+        status = await self.submit(job_id, (), call.minutes, call.files)
+        while not status.state.ended:
+            desk.check_stopped()
+            if desk.run.ended or desk.run.is_succeeded(call.base):
+                with contextlib.suppress(JobRefused, ShellBroken):
+                    await self._box.cancel(job_id)
+                ended = "run_ended" if desk.run.ended else "succeeded"
+                raise t.ToolRefused(f"{ended}: nobody needs what {job_id} would train")
+            status = await self.wait(job_id, LOOK_S)
+        if status.state is not JobState.SUCCEEDED:
+            told = (await self.console(job_id)).splitlines()[-1:]
+            raise t.ToolRefused(f"job: {status_text(status)} {' '.join(told)}")
+        return t.Trained(files=call.files | await self._trained(status), seconds=status.seconds)
+
+    async def gather(self, call: t.Gather) -> t.Gathered:
+        """Successes of an idea's recorded explorations as a dataset on the box.
+
+        Raises:
+            ToolRefused: There is none, or the station keeps its recordings on another machine.
+        """
+        desk = self._desk
+        folder = desk.home / "stations" / desk.settings.station / "recordings"
+        key = f"gathered/{call.idea_id}"
+        if key in desk.log.records:
+            return codec.decode(desk.log.records[key], t.Gathered)
+        if not folder.is_dir():
+            raise t.ToolRefused(f"no_recordings: {folder} is not on this machine")
+        batches = {f"{call.idea_id}/x{number}" for number in call.numbers}
+        with tempfile.TemporaryDirectory() as place:
+            made = Path(place) / f"{call.idea_id}-successes"
+            spec = load_task(desk.run.task).spec
+            won = await asyncio.to_thread(_successes, folder, batches, made, spec)
+            if not won:
+                raise t.ToolRefused(f"no_success: none in {len(batches)} explored batches")
+            try:
+                found = t.Gathered(name=Path(await self._box.put(made)).name, episodes=won)
+            except (JobRefused, ShellBroken) as error:
+                raise t.ToolRefused(f"job: {error}") from None
+        desk.record_backend(key, codec.encode(found))
+        return found
 
     async def wait(self, job_id: str, timeout_s: float) -> JobStatus:
         """Wait until a job has ended, at most so long.
@@ -92,19 +189,33 @@ class Training:
     async def take(self, status: JobStatus) -> list[str]:
         """Put what a job trained into the working tree's recipe; returns what became of each file."""
         told: list[str] = []
+        for name, content in (await self._trained(status)).items():
+            if len(content) > MAX_FILE_BYTES:
+                told.append(
+                    f"{name} is {len(content)} bytes; a recipe's file may have {MAX_FILE_BYTES}"
+                )
+                continue
+            await self._tree.put({f"recipe/{name}": content})
+            told.append(f"recipe/{name} is in the working tree")
+        return told
+
+    async def _trained(self, status: JobStatus) -> dict[str, bytes]:
+        """Files that a job wrote for its policy, by name."""
+        found: dict[str, bytes] = {}
         with tempfile.TemporaryDirectory() as folder:
             for name in status.policy:
                 path = Path(folder) / name
-                size = await self._box.fetch(status.job_id, f"out/policy/{name}", path)
-                if size > MAX_FILE_BYTES:
-                    told.append(
-                        f"{name} is {size} bytes; a recipe's file may have {MAX_FILE_BYTES}"
-                    )
-                    continue
-                content = await asyncio.to_thread(path.read_bytes)
-                await self._tree.put({f"recipe/{name}": content})
-                told.append(f"recipe/{name} is in the working tree")
-        return told
+                await self._box.fetch(status.job_id, f"out/policy/{name}", path)
+                found[name] = await asyncio.to_thread(path.read_bytes)
+        return found
+
+
+def _successes(folder: Path, batches: set[str], to: Path, spec: TaskSpec) -> int:
+    """Successful episodes of some batches as a dataset; returns how many there are. Blocking."""
+    own = [path for path in sorted(folder.glob("*.npz")) if batch_of(path) in batches]
+    names = {"observation.state": state_names(spec)}
+    writer = DatasetWriter(to, spec.policy_hz, spec.name, names)
+    return export(own, writer, spec, failures=False)
 
 
 def status_text(status: JobStatus) -> str:

@@ -61,6 +61,7 @@ def find(arguments: argparse.Namespace) -> Wanted:
     count = len(fleet.station)
     words = f"{source}: {count} station{'s' if count != 1 else ''}, {fleet.task}, in {home}"
     given = [(name, getattr(arguments, name)) for name in OPTIONS]
+    given.append(("recipe", arguments.start))
     options = tuple(
         word for name, value in given if value is not None for word in (f"--{name}", str(value))
     )

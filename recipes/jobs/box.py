@@ -20,7 +20,7 @@ import msgspec
 from recipes.jobs import verbs
 from recipes.jobs.launchers import RAY
 from recipes.jobs.records import JobRefused, JobSpec, JobState, JobStatus
-from recipes.jobs.store import Store
+from recipes.jobs.store import DATA, Store
 
 T = TypeVar("T")
 REFUSED = 2
@@ -58,9 +58,12 @@ class LocalShell:
         try:
             told, words = await asyncio.wait_for(process.communicate(stdin), CALL_S)
         except TimeoutError:
-            process.kill()
-            await process.wait()
             raise ShellBroken(f"{argv[0]}: no answer within {CALL_S:g} s") from None
+        finally:
+            # Late, or nobody waits any more; what it began for a job goes on by itself.
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
         assert process.returncode is not None
         return process.returncode, told, words.decode("utf-8", "replace")
 
@@ -110,11 +113,14 @@ class Box:
             JobRefused: The box does not know it.
         """
         try:
-            return self._keep(await self._ask(JobStatus, "status", job_id))
+            return self._keep(await self._status(job_id))
         except ShellBroken as error:
             last = self._last.get(job_id, JobStatus(job_id=job_id, state=JobState.UNKNOWN))
             detail = f"{error}; last known: {last.state.value}"
             return msgspec.structs.replace(last, state=JobState.UNKNOWN, detail=detail)
+
+    async def _status(self, job_id: str) -> JobStatus:
+        return await self._ask(JobStatus, "status", job_id)
 
     async def all(self) -> list[JobStatus]:
         """Every job of the box, oldest first.
@@ -142,6 +148,10 @@ class Box:
         """
         content, sha256 = await asyncio.to_thread(_packed, folder)
         return await self._ask(str, "put", f"{folder.name[:40]}-{sha256[:16]}", stdin=content)
+
+    def data(self, name: str) -> str:
+        """Where data that was put there lies, by the name of its folder."""
+        return f"{self._root}/{DATA}/{name}"
 
     async def read(self, job_id: str, file: str, offset: int = 0) -> bytes:
         """Bytes of a job's file from an offset on, at most a MiB; b"" at its end.
@@ -227,6 +237,12 @@ class LocalBox(Box):
 
     async def all(self) -> list[JobStatus]:
         return [self._keep(each) for each in await self._here(self._all)]
+
+    async def _status(self, job_id: str) -> JobStatus:
+        def look() -> JobStatus:
+            return verbs.status(Store(Path(self._root)).folder(job_id), self._ray)
+
+        return await self._here(look)
 
     def _all(self) -> list[JobStatus]:
         root = Path(self._root)

@@ -31,6 +31,7 @@ from robots.station import archive
 from robots.wire.processes import is_alive, read_pid_file
 
 T = TypeVar("T")
+DATA = ".data"
 TAIL_BYTES = 64 << 10
 # What a progress row may hold.
 _TOLD = (int, float, str, type(None))
@@ -103,7 +104,7 @@ class Store:
         """
         if not ID.fullmatch(name):
             raise JobRefused(f"name: {name!r}; use letters, digits, '-', '_' and '.'")
-        place = self.root / ".data" / name
+        place = self.root / DATA / name
         place.parent.mkdir(exist_ok=True)
         if place.is_dir():
             return place

@@ -176,3 +176,12 @@ def read_recording(path: Path) -> tuple[RecordingInfo, dict[str, NDArray[Any]]]:
     with np.load(path, allow_pickle=False) as content:
         info = msgspec.json.decode(bytes(content["info"]), type=RecordingInfo)
         return info, {name: content[name] for name in content.files if name != "info"}
+
+
+def batch_of(path: Path) -> str:
+    """The batch that a recording belongs to, "" where it was pruned meanwhile."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return msgspec.json.decode(bytes(content["info"]), type=RecordingInfo).batch_id
+    except FileNotFoundError:
+        return ""

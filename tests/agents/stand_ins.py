@@ -7,6 +7,7 @@ import hashlib
 import math
 import random
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -71,13 +72,54 @@ choices = ["slow", "fast"]
 """
 BASELINE = {"policy.py": POLICY, "recipe.toml": RECIPE}
 
+LEARNED_RECIPE = b"""regime = "behavior_cloning"
+
+[train]
+steps = 100
+noise = 0.02
+
+[ranges]
+steps = { low = 100, high = 10000, scale = "log", integer = true }
+noise = { low = 0.002, high = 0.2, scale = "log" }
+
+[knobs.play]
+value = 4
+low = 1
+high = 8
+integer = true
+"""
+# What it learns is how long it trained, and on how many datasets.
+TRAIN = b"""import json, time, tomllib
+from recipes.learning.job import Job
+
+job = Job.here()
+steps = tomllib.load(open("recipe.toml", "rb"))["train"]["steps"]
+job.progress(steps, steps, loss=1.0 / steps)
+time.sleep(1.0)
+(job.out / "policy").mkdir()
+learned = {"steps": steps, "data": len(job.data)}
+(job.out / "policy" / "weights.npz").write_text(json.dumps(learned))
+"""
+LEARNED = {
+    "policy.py": POLICY,
+    "train.py": TRAIN,
+    "recipe.toml": LEARNED_RECIPE,
+    "weights.npz": b'{"steps": 100, "data": 0}',
+}
+
 
 GATE = 0.98
 """Rate from which the supervisor here takes nominations."""
 
 
 def quality(recipe: RecipeArchive) -> float:
-    """True success rate of a recipe here: best at speed 0.6, angle 0.7, mode fast."""
+    """True success rate of a recipe here: best at speed 0.6, angle 0.7, mode fast.
+
+    Of one that learns: the longer it trained, on the more data, the better.
+    """
+    if "train.py" in recipe.files:
+        learned = msgspec.json.decode(recipe.files["weights.npz"])
+        return 0.1 + 0.2 * math.log10(learned["steps"] / 100) + 0.3 * min(learned["data"], 1)
     knobs = read_knobs(recipe.files)
     speed = knobs["speed"].to_unit(knobs["speed"].value)
     angle = float(knobs["angle"].value)
@@ -159,7 +201,7 @@ class StationStandIn:
                 episodes=command.episodes,
                 seeds=command.seeds,
                 stop_at_failure=False,
-                record=False,
+                record=command.record,
                 requested_by=peer.name,
             ),
             durable=True,
@@ -204,10 +246,19 @@ class StationStandIn:
 class SupervisorStandIn:
     """One run; decides a candidate at once from its true quality and a hundred drawn episodes."""
 
-    def __init__(self, transport: Transport, journal: Journal, origin: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        journal: Journal,
+        origin: Path,
+        clock: Clock,
+        start: Mapping[str, bytes] = BASELINE,
+        task: str = "stand_in",
+    ) -> None:
         self.journal = journal
         self.clock = clock
-        self.repository = Repository.create(origin, BASELINE, {"TASK.md": b"# A task\n"})
+        self.task = task
+        self.repository = Repository.create(origin, start, {"TASK.md": b"# A task\n"})
         self.proposed: Counter[str] = Counter()
         self.queued: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()
@@ -239,7 +290,7 @@ class SupervisorStandIn:
         self.journal.append(
             RunStarted(
                 run_id="r1",
-                task="stand_in",
+                task=self.task,
                 stations=("s1",),
                 agents=("a1",),
                 backend="search",

@@ -1,8 +1,9 @@
 """The agent daemon beside stand-ins of its station and supervisor, in one process."""
 
 import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -66,8 +67,11 @@ class Scripted:
 class Fleet:
     """One agent with its station and supervisor."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(
+        self, home: Path, start: Mapping[str, bytes] = BASELINE, task: str = "stand_in"
+    ) -> None:
         self.home = home
+        self.deadline_s = DEADLINE_S
         self.clock = SystemClock()
         self.transport = MemoryTransport(self.clock, ROLES)
         self.station = StationStandIn(self.transport, "s1", MemoryJournal(self.clock))
@@ -76,6 +80,8 @@ class Fleet:
             MemoryJournal(self.clock),
             home / "runs" / "r1" / "origin.git",
             self.clock,
+            start,
+            task,
         )
         self.journal: Journal = MemoryJournal(self.clock)
         self.person: Client = self.transport.client("person", "a1")
@@ -109,7 +115,7 @@ class Fleet:
         watched = [journal or self.journal, self.station.journal, self.supervisor.journal]
         undo = [each.subscribe(lambda _: changed.set()) for each in watched]
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(self.deadline_s):
                 while not test():
                     assert self.working is None or not self.working.done(), self.working
                     changed.clear()
@@ -119,9 +125,9 @@ class Fleet:
                 each()
 
 
-@pytest.fixture
-async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
-    made = Fleet(tmp_path)
+@contextlib.asynccontextmanager
+async def running(made: Fleet) -> AsyncGenerator[Fleet]:
+    """The stand-ins answer; whatever was started ends."""
     await made.station.server.start()
     await made.supervisor.server.start()
     yield made
@@ -129,6 +135,12 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
     made.person.close()
     await made.station.server.close()
     await made.supervisor.server.close()
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
+    async with running(Fleet(tmp_path)) as made:
+        yield made
 
 
 async def scripted(fleet: Fleet, **settings: object) -> Toolbox:

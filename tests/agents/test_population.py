@@ -219,3 +219,28 @@ def test_a_peers_variant_that_says_impossible_things_is_left_out(variant: bytes)
 
     assert survey is not None
     assert [each.places for each in survey.variants] == [{"speed": 0.7}]
+
+
+def test_weights_that_many_batches_carry_are_held_once() -> None:
+    view = StationView("a1")
+    for number in range(2):
+        # As they come off the wire: equal, and not the same.
+        files = {"weights.npz": bytes(bytearray(b"large")), "recipe.toml": str(number).encode()}
+        view.apply(
+            BatchAccepted(
+                batch_id=f"a1-1/x{number}",
+                purpose=Purpose.EXPLORE,
+                commit="c",
+                idea_id="a1-1",
+                recipe=RecipeArchive(files=files, sha256=sha256(files)),
+                episodes=1,
+                seeds=(1,),
+                stop_at_failure=False,
+                record=False,
+                requested_by="a1",
+            )
+        )
+    batches = [view.batch(f"a1-1/x{number}") for number in range(2)]
+    first, second = (each.recipe.files for each in batches if each and each.recipe)
+    assert first["weights.npz"] is second["weights.npz"]
+    assert first["recipe.toml"] != second["recipe.toml"]

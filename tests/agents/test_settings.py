@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from agents.search import settings
-from agents.search.knobs import KnobRefused
+from agents.search import operators, settings
+from agents.search.knobs import KnobRefused, read_knobs
 from recipes import shipped
 
 TRAINED = ("behavior_cloning", "dagger", "offline_rl")
@@ -28,7 +28,7 @@ def test_every_declared_change_changes_one_setting_and_nothing_else(task: str, n
     assert {"steps", "history", "lr"} <= set(found)
     for key, values in found.items():
         assert values
-        for value in values:
+        for value in values.values():
             changed = settings.change(files, key, value)
             assert train(changed) == train(files) | {key: value}
             assert "weights.npz" not in changed
@@ -37,8 +37,33 @@ def test_every_declared_change_changes_one_setting_and_nothing_else(task: str, n
 
 def test_rates_move_by_factors_and_counts_stay_whole() -> None:
     found = settings.alternatives(recipe())
-    assert found["steps"] == (1507, 20000)
-    assert found["lr"] == pytest.approx((2.512e-4, 3.981e-3))
+    assert found["steps"] == {"down": 1507, "up": 20000}
+    assert found["lr"] == pytest.approx({"down": 2.512e-4, "up": 3.981e-3})
+    assert [*found["mean"]] == ["false"]
+
+
+def test_a_change_is_named_by_its_direction_so_that_credit_outlives_the_champion() -> None:
+    names = {arm.name for arm in settings.retraining_arms(recipe())}
+    assert {"train:steps=up", "train:steps=down", "train:chunk=16", settings.IMITATE} <= names
+
+    further = settings.retrained(settings.retrained(recipe(), "lr=down"), "lr=down")
+    assert train(further)["lr"] == 1e-4
+    with pytest.raises(KnobRefused, match="lr cannot be changed to down"):
+        settings.retrained(further, "lr=down")
+
+
+def test_a_knob_of_a_learned_recipe_moves_without_training() -> None:
+    files = {**recipe(), "weights.npz": b"learned"}
+    assert {arm.name for arm in settings.moving_arms(files)} == {"move:play=down", "move:play=up"}
+    moved = operators.apply("move:play=up", files, {})
+    assert read_knobs(moved)["play"].value == 6
+    assert moved["weights.npz"] == b"learned"
+
+
+def test_code_for_policies_written_by_hand_is_not_put_into_a_learned_one() -> None:
+    # `look` is a method of both, and of a primitive.
+    arms = operators.structural_arms(recipe(), recipe())
+    assert {arm.name.partition(":")[0] for arm in arms} == {"move"}
 
 
 def test_one_that_learns_online_is_not_retrained_by_an_agent() -> None:
