@@ -8,7 +8,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test test-all lerobot-env mutants lint typecheck format bench clean
+.PHONY: help setup system demo test test-all test-programs lerobot-env mutants lint typecheck format bench clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,8 +32,11 @@ test: setup ## the tests, under ten minutes
 
 test-all: setup ## the tests with the long ones, then the mutants
 	@scripts/system_packages.sh long
-	$(BIN)/python -m pytest $(ARGS)
+	PATH="$$(scripts/agent_programs.sh)$$PATH" $(BIN)/python -m pytest $(ARGS)
 	$(BIN)/python -m tests.mutants
+
+test-programs: setup ## Claude Code, Codex, Kimi, opencode from npm, against stand-ins of providers
+	PATH="$$(scripts/agent_programs.sh)$$PATH" $(BIN)/python -m pytest tests/agents/test_programs.py $(ARGS)
 
 lerobot-env: ## the lerobot package apart, for its test (several GB)
 	@PYTHON=$(PYTHON) scripts/lerobot_env.sh $(ARGS)

@@ -138,14 +138,13 @@ def marked(text: str, limit: int = sys.maxsize) -> str:
     It is cut to `limit` characters here, since what is cut once it is marked may go on in the
     middle of a line, without a mark.
     """
-    lines: list[str] = []
-    for line in plain(text).splitlines():
-        limit -= len(QUOTE) + len(line) + 1
-        if limit < 0:
-            lines.append(QUOTE + line[: max(len(line) + limit - len(CUT), 0)] + CUT)
-            break
-        lines.append(QUOTE + line)
-    return "\n".join(lines)
+    whole = "\n".join(QUOTE + line for line in plain(text).splitlines())
+    if len(whole) <= limit:
+        return whole
+    kept = whole[: limit - len(QUOTE) - len(CUT)]
+    begun = kept.rpartition("\n")[2]
+    # The cut may fall into a mark.
+    return kept + QUOTE[len(begun) :] + CUT
 
 
 def _new_index() -> sqlite3.Connection:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -349,8 +350,7 @@ def review(arguments: argparse.Namespace) -> int:
 @_told
 def transfer(arguments: argparse.Namespace) -> int:
     """Tells what a run leaves to the next."""
-    from agents.transfer import summarise
-    from agents.view import RunView
+    from agents.transfer import page
     from enpire_tui.review.runs import Unreadable, choose
     from robots.wire.sqlite_journal import read_rows
 
@@ -359,12 +359,12 @@ def transfer(arguments: argparse.Namespace) -> int:
         chosen = choose(home, arguments.run)
     except Unreadable as error:
         raise lifecycle.Fault(str(error)) from None
-    view = RunView()
-    view.begin(chosen.run_id, chosen.task, "")
-    for row in read_rows(chosen.journals / f"{places.SUPERVISOR}.db"):
-        view.apply(row.event)
-    view.ended = view.ended or chosen.outcome
-    text = summarise(view)
+    journal = chosen.journals / f"{places.SUPERVISOR}.db"
+    try:
+        rows = read_rows(journal)
+    except sqlite3.Error as error:
+        raise lifecycle.Fault(f"{journal}: {error}") from None
+    text = page(chosen.run_id, chosen.task, chosen.outcome, (row.event for row in rows))
     if arguments.output is not None:
         try:
             arguments.output.write_text(text, encoding="utf-8")

@@ -24,6 +24,7 @@ from enpire_tui.fleet_entries import (
     Fleet,
     FleetError,
     HostEntry,
+    LiteratureEntry,
     ProviderEntry,
     StationEntry,
     seconds,
@@ -40,6 +41,7 @@ __all__ = [
     "Fleet",
     "FleetError",
     "HostEntry",
+    "LiteratureEntry",
     "ProviderEntry",
     "StationEntry",
     "seconds",
@@ -153,13 +155,19 @@ def check(fleet: Fleet, source: str) -> Fleet:
 
 
 def _check_outside(fleet: Fleet, refuse: Refuse) -> None:
-    """Providers and people."""
+    """Providers, literature and people."""
     for name in fleet.providers:
         if name not in PROVIDERS:
             raise refuse(f"providers.{name}", _one_of(name, PROVIDERS))
         for key in ("requests_per_minute", "tokens_per_minute"):
             if getattr(fleet.providers[name], key) < 0:
                 raise refuse(f"providers.{name}.{key}", "must be 0 or more; 0 is no limit")
+    folder = fleet.literature.folder
+    if folder and not Path(folder).expanduser().is_dir():
+        raise refuse("literature.folder", f"{folder!r} is no folder; make it, or name another")
+    if fleet.literature.arxiv_url and not re.match(r"https?://\w", fleet.literature.arxiv_url):
+        found = fleet.literature.arxiv_url
+        raise refuse("literature.arxiv_url", f"{found!r} is no address; give http(s)://host")
     for name, text in fleet.people.items():
         if not re.fullmatch(r"[0-9a-f]{64}", text):
             raise refuse(f"people.{name}", "is not a public key; use its 64 hexadecimal digits")
@@ -297,6 +305,7 @@ def _keys(kind: type[Any], path: str) -> tuple[str, ...]:
     tables: dict[str, type[Entry]] = {
         "budget": BudgetEntry,
         "agent": AgentEntry,
+        "literature": LiteratureEntry,
     }
     first = path.strip("`").removeprefix("$.").split("[")[0].split(".")[0]
     struct = tables.get(first, kind)

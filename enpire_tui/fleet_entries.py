@@ -120,6 +120,20 @@ class ProviderEntry(Entry, frozen=True):
     tokens_per_minute: int = 0
 
 
+class LiteratureEntry(Entry, frozen=True):
+    """What agents may read of the literature.
+
+    Attributes:
+        folder: Of papers as text, "" for its place in the fleet's home.
+        arxiv: Whether they may search and read arXiv, through the gateway.
+        arxiv_url: A mirror of it, "" for its own address for programs.
+    """
+
+    folder: str = ""
+    arxiv: bool = False
+    arxiv_url: str = ""
+
+
 class Fleet(Entry, frozen=True):
     """A fleet, checked.
 
@@ -138,6 +152,7 @@ class Fleet(Entry, frozen=True):
     budget: BudgetEntry = BudgetEntry()
     agent: AgentEntry = AgentEntry()
     providers: dict[str, ProviderEntry] = {}
+    literature: LiteratureEntry = LiteratureEntry()
     people: dict[str, str] = {}
 
     @property

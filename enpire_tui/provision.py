@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from agents.gateway.settings import ARXIV
 from agents.git.repository import Repository
 from agents.programs.table import program_named
 from agents.search import settings
@@ -270,10 +271,16 @@ def _write_agent(fleet: Fleet, home: Path, station: str, agent: str) -> None:
         "model": fleet.agent.model,
         "program": fleet.agent.program,
         "job_minutes": fleet.training_minutes / max(len(places.agents_of(fleet)), 1),
+        "literature": _absolute(fleet.literature.folder),
     }
     if fleet.agent.sees is not None:
         table["sees"] = fleet.agent.sees
     _write(home / "agents" / agent / "agent.toml", table)
+
+
+def _absolute(folder: str) -> str:
+    """A folder for a daemon, which starts elsewhere; "" stays."""
+    return str(Path(folder).expanduser().resolve()) if folder else ""
 
 
 PROVIDERS = {
@@ -284,13 +291,13 @@ UNBOUNDED_TOKENS = 1_000_000_000
 
 
 def _write_gateway(fleet: Fleet, home: Path) -> None:
-    """Providers, and for each agent its slice of the run's tokens; a file made by hand stays."""
+    """Providers, papers, and for each agent its slice of the run's tokens; a hand-made file stays."""
     path = home / "gateway" / "gateway.toml"
     backends = {fleet.backend_of(each) for each in fleet.station}
     if "acp" in backends:
         backends.add(program_named(fleet.agent.program).provider)
     used = backends & {*PROVIDERS}
-    if not used and not fleet.providers:
+    if not used and not fleet.providers and not fleet.literature.arxiv:
         return
     providers: dict[str, Value] = {}
     for name in sorted({*used, *fleet.providers}):
@@ -305,7 +312,9 @@ def _write_gateway(fleet: Fleet, home: Path) -> None:
     agents = places.agents_of(fleet).values()
     share = fleet.budget.tokens // max(len(agents), 1) or UNBOUNDED_TOKENS
     slices: dict[str, Value] = {agent: {"budget_tokens": share} for agent in agents}
-    _write(path, {"providers": providers, "agents": slices})
+    asked = fleet.literature
+    arxiv: dict[str, Value] = {"enabled": asked.arxiv, "base_url": asked.arxiv_url or ARXIV}
+    _write(path, {"providers": providers, "agents": slices, "arxiv": arxiv})
 
 
 def _write(path: Path, table: Mapping[str, Value]) -> None:

@@ -5,7 +5,9 @@ usual tools, and two Unix sockets: the gateway's and that of our tools. No netwo
 """
 
 import asyncio
+import contextlib
 import os
+import shutil
 import socket
 import sys
 from collections.abc import AsyncGenerator
@@ -24,18 +26,22 @@ from robots.sandbox import (
     Limits,
     Mount,
     Sandbox,
+    SandboxError,
     SandboxSpec,
     python_mounts,
     start,
 )
 from robots.sandbox.spec import GIB, MIB
 
-GATEWAY, TOOLS, SCRIPT, PLACE = (
+GATEWAY, TOOLS, SCRIPT, PLACE, RUNNER = (
     "/enpire/gateway.sock",
     "/enpire/tools.sock",
     "/enpire/inside.py",
     "/enpire/program",
+    "/enpire/runner",
 )
+# Interpreters that are one file: one that is not among the usual tools is put into view.
+_RUNNERS = frozenset({"node", "bun", "deno"})
 MESSAGE_LIMIT_BYTES = 50 << 20
 # What /usr holds of Python is among the usual tools already.
 _SYSTEM, _PYTHON = {Path("/usr"), Path("/")}, ("bin", "lib")
@@ -112,14 +118,9 @@ async def started(
     # A pair for each direction: of one socket for both, what is told would wake who only says.
     (telling, told), (hearing, heard) = socket.socketpair(), socket.socketpair()
     with told, heard:
-        sandbox = await asyncio.to_thread(
-            start,
-            spec,
-            argv,
-            sandboxed=sandboxed,
-            stdin=told.fileno(),
-            stdout=heard.fileno(),
-        )
+        streams = {"stdin": told.fileno(), "stdout": heard.fileno()}
+        starting = asyncio.to_thread(start, spec, argv, sandboxed=sandboxed, **streams)
+        sandbox = await _whole(asyncio.ensure_future(starting))
     _, writer = await asyncio.open_unix_connection(sock=telling)
     reader, silent = await asyncio.open_unix_connection(sock=hearing, limit=MESSAGE_LIMIT_BYTES)
     try:
@@ -128,6 +129,16 @@ async def started(
         writer.close()
         silent.close()
         await asyncio.to_thread(sandbox.close)
+
+
+async def _whole(starting: asyncio.Future[Sandbox]) -> Sandbox:
+    """A sandbox that is being started; who is cancelled meanwhile leaves none behind."""
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(SandboxError):
+            await asyncio.to_thread((await starting).close)
+        raise
 
 
 def _spec(program: Program, executable: Path, folders: Folders) -> tuple[SandboxSpec, list[str]]:
@@ -177,7 +188,13 @@ def _runner(executable: Path) -> tuple[list[str], list[Mount]]:
     python = Path(words[0])
     settings = python.parents[1] / "pyvenv.cfg"
     if not settings.is_file():
-        return ([words[-1]] if python.name == "env" else words), []
+        if python.name != "env":
+            return words, []
+        found = shutil.which(words[-1]) if words[-1] in _RUNNERS else None
+        if found is None or Path(found).resolve().is_relative_to("/usr"):
+            return [words[-1]], []
+        runner = f"{RUNNER}/{words[-1]}"
+        return [runner], [Bind(Path(found).resolve(), runner)]
     told = dict(line.split(" = ", 1) for line in settings.read_text().splitlines() if " = " in line)
     base = Path(told["home"]).resolve().parent
     mounts = [] if base in _SYSTEM else [Bind(base / each, f"{base}/{each}") for each in _PYTHON]

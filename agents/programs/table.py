@@ -1,5 +1,6 @@
 """The programs that can be an agent, and how each is told to use our model, tools and walls."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class Program(Frozen):
         command: Looked for in PATH; a script of Node or an executable.
         provider: Whose interface it speaks through the gateway.
         install: The command that installs it.
+        model: Where none is set; "" where the program has one of its own.
         auth: Method of `authenticate`, "" where the environment is enough.
         meta: Given with every new session, as the program's adapter understands it.
         brief_key: Key of `meta` for the brief, "" where it belongs into the first prompt.
@@ -39,6 +41,7 @@ class Program(Frozen):
     install: str
     arguments: tuple[str, ...] = ()
     environment: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    model: str = ""
     auth: str = ""
     meta: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     brief_key: str = ""
@@ -46,6 +49,7 @@ class Program(Frozen):
 
     def named(self, model: str) -> "Program":
         """With a model's id in its arguments and environment."""
+        model = model or self.model
 
         def filled(text: str) -> str:
             return text.replace("{model}", model)
@@ -74,6 +78,24 @@ class Program(Frozen):
 
 
 _NPM = "npm install --prefix DIR"
+
+# A provider of our own beside its own: no list of models has to be fetched for it.
+_OPENCODE: dict[str, Any] = {
+    "model": "gateway/{model}",
+    "small_model": "gateway/{model}",
+    "enabled_providers": ["gateway"],
+    "provider": {
+        "gateway": {
+            "npm": "@ai-sdk/anthropic",
+            "options": {"baseURL": "{gateway}/v1", "apiKey": PLACEHOLDER_KEY},
+            "models": {"{model}": {"limit": {"context": 200_000, "output": 16_000}}},
+        }
+    },
+    "tools": {"webfetch": False, "websearch": False, "task": False, "question": False},
+    "experimental": {"mcp_timeout": TOOL_TIMEOUT_S * 1000},
+    "autoupdate": False,
+    "share": "disabled",
+}
 
 # Without walls of their own: the sandbox is the wall, and another cannot be made inside it.
 PROGRAMS = {
@@ -123,16 +145,24 @@ PROGRAMS = {
         environment={"OPENAI_API_KEY": PLACEHOLDER_KEY, "CODEX_HOME": INSIDE_HOME},
         sees=True,
     ),
+    # Kimi Code; the older kimi-cli of PyPI wants a login over the protocol and is not kept up.
     "kimi": Program(
-        label="Kimi",
+        label="Kimi Code",
         command="kimi",
-        provider="openai",
-        install="uv tool install kimi-cli",
+        provider="anthropic",
+        install=f"{_NPM} @moonshot-ai/kimi-code (Node 22.19 or newer)",
         arguments=("acp",),
+        model="kimi-k2.5",
         environment={
-            "KIMI_BASE_URL": "{gateway}/v1",
-            "KIMI_API_KEY": PLACEHOLDER_KEY,
+            "KIMI_CODE_HOME": f"{INSIDE_HOME}/.kimi-code",
+            "KIMI_MODEL_PROVIDER_TYPE": "anthropic",
+            "KIMI_MODEL_BASE_URL": "{gateway}",
+            "KIMI_MODEL_API_KEY": PLACEHOLDER_KEY,
             "KIMI_MODEL_NAME": "{model}",
+            "KIMI_DISABLE_TELEMETRY": "1",
+            "KIMI_DISABLE_CRON": "1",
+            "KIMI_CODE_NO_AUTO_UPDATE": "1",
+            "KIMI_MCP_TOOL_TIMEOUT_MS": str(TOOL_TIMEOUT_S * 1000),
         },
     ),
     "opencode": Program(
@@ -141,10 +171,16 @@ PROGRAMS = {
         provider="anthropic",
         install=f"{_NPM} opencode-ai",
         arguments=("acp",),
+        model="claude-sonnet-4-5",
+        # What it else fetches at its start it cannot reach; the repository configures nothing.
         environment={
-            "ANTHROPIC_API_KEY": PLACEHOLDER_KEY,
-            "OPENCODE_CONFIG_CONTENT": '{"provider": {"anthropic": {"options": '
-            '{"baseURL": "{gateway}/v1"}}}, "model": "anthropic/{model}", "autoupdate": false}',
+            "OPENCODE_DISABLE_AUTOUPDATE": "1",
+            "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
+            "OPENCODE_DISABLE_EXTERNAL_SKILLS": "1",
+            "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+            "OPENCODE_DISABLE_MODELS_FETCH": "1",
+            "OPENCODE_DISABLE_PROJECT_CONFIG": "1",
+            "OPENCODE_CONFIG_CONTENT": json.dumps(_OPENCODE),
         },
     ),
 }

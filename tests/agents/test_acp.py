@@ -7,6 +7,7 @@ and speaks the real protocols, the model behind it is a stand-in.
 import asyncio
 import json
 import sys
+import threading
 from pathlib import Path
 
 import msgspec
@@ -19,9 +20,10 @@ from acp import schema
 
 from agents.backends.acp import AcpBackend, permitted
 from agents.backends.base import BackendMissing, load_backend
+from agents.programs.process import Folders, _runner, started
 from agents.programs.table import Program, program_named
 from agents.settings import AgentSettings
-from robots.sandbox import probe
+from robots.sandbox import Bind, probe
 from robots.wire import commands as c
 from robots.wire.events import IdeaCommitted
 from tests.agents.providers import Provider
@@ -76,6 +78,47 @@ async def test_a_program_edits_explores_hands_in_and_finishes(fleet, host, progr
     assert at.metered() == at.provider.sent
     assert len(at.events) == len(at.provider.requests)
     assert set(at.provider.keys) == {KEY}
+
+
+async def test_a_program_that_is_cancelled_while_it_starts_is_ended(
+    tmp_path, program, monkeypatch
+) -> None:
+    begun, go, closed = threading.Event(), threading.Event(), threading.Event()
+
+    class Begun:
+        def close(self) -> None:
+            closed.set()
+
+    def slow(*_: object, **__: object) -> Begun:
+        begun.set()
+        go.wait()
+        return Begun()
+
+    async def run() -> None:
+        names = ("clone", "objects", "home", "gateway", "tools")
+        async with started(program, Folders(*(tmp_path / name for name in names))):
+            pass
+
+    monkeypatch.setattr("agents.programs.process.start", slow)
+    running = asyncio.create_task(run())
+    await asyncio.to_thread(begun.wait)
+    running.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert closed.is_set()
+
+
+def test_a_node_outside_usr_comes_into_view_with_its_script(tmp_path, monkeypatch) -> None:
+    node, script = tmp_path / "bin" / "node", tmp_path / "tool"
+    node.parent.mkdir()
+    for path, text in ((node, "#!/bin/sh\n"), (script, "#!/usr/bin/env node\n")):
+        path.write_text(text)
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{node.parent}:/usr/bin:/bin")
+    assert _runner(script) == (["/enpire/runner/node"], [Bind(node, "/enpire/runner/node")])
+    script.write_text("#!/usr/bin/env python3\n")
+    assert _runner(script) == (["python3"], [])
 
 
 @pytest.mark.long

@@ -1,7 +1,7 @@
 """Real command-line agents from their public packages, against stand-ins of their providers.
 
-They run in the sandbox, which has no network, and reach the gateway alone. Where one is not
-installed its test is skipped: `npm install --prefix DIR PACKAGE`, and DIR/node_modules/.bin in PATH.
+They run in the sandbox, which has no network, and reach the gateway alone. `make test-programs` gets
+them from npm into a folder of the cache; where one is not in PATH its test is skipped.
 """
 
 import json
@@ -26,7 +26,12 @@ pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(not probe().usable, reason="bubblewrap does not work here"),
 ]
-MODELS = {"claude-code": "claude-sonnet-4-5", "codex": "gpt-5"}
+MODELS = {
+    "claude-code": "claude-sonnet-4-5",
+    "codex": "gpt-5",
+    "kimi": "kimi-k2.5",
+    "opencode": "claude-sonnet-4-5",
+}
 
 
 def offered(body: dict[str, Any]) -> dict[str, str]:
@@ -61,7 +66,7 @@ def worker(turns: list[Turn]) -> Script:
     return script
 
 
-@pytest.mark.parametrize("name", ["claude-code", "codex"])
+@pytest.mark.parametrize("name", list(MODELS))
 async def test_a_real_program_does_the_work_of_an_idea(fleet, host, name) -> None:  # noqa: F811
     program = PROGRAMS[name].named(MODELS[name])
     if shutil.which(program.command) is None:

@@ -145,6 +145,37 @@ def test_a_fleet_of_command_line_agents_reaches_the_provider_of_their_program(tm
         read_fleet(path)
 
 
+def test_arxiv_is_a_word_of_the_run_file_and_off_without_it(tmp_path):
+    from agents.gateway.settings import load_settings
+    from agents.settings import load_settings as agent_settings
+    from enpire_tui.provision import provision
+
+    path, home = tmp_path / "lab.toml", tmp_path / "home"
+    text = STATION + '[agent]\nbackend = "anthropic"\n'
+    path.write_text(text)
+    provision(read_fleet(path), home)
+    off = load_settings(home / "gateway" / "gateway.toml").arxiv
+    assert (off.enabled, off.base_url) == (False, "https://export.arxiv.org")
+    assert agent_settings(home, "a1").literature == ""
+    (tmp_path / "papers").mkdir()
+    path.write_text(
+        text
+        + f'[literature]\narxiv = true\narxiv_url = "http://mirror"\nfolder = "{tmp_path}/papers"\n'
+    )
+    provision(read_fleet(path), home)
+
+    on = load_settings(home / "gateway" / "gateway.toml").arxiv
+    assert (on.enabled, on.base_url) == (True, "http://mirror")
+    assert agent_settings(home, "a1").literature == str(tmp_path / "papers")
+    write_fleet(read_fleet(path), tmp_path / "again.toml")
+    assert read_fleet(tmp_path / "again.toml").literature == read_fleet(path).literature
+    words = refused(tmp_path, '[literature]\narxiv_url = "arxiv.org"\n' + STATION)
+    assert "literature.arxiv_url: 'arxiv.org' is no address; give http(s)://host" in words
+    assert "use one of folder, arxiv" in refused(tmp_path, "[literature]\nnet = true\n" + STATION)
+    words = refused(tmp_path, '[literature]\nfolder = "/nowhere"\n' + STATION)
+    assert "literature.folder: '/nowhere' is no folder" in words
+
+
 def test_an_unknown_provider_is_refused(tmp_path):
     assert "providers.parrot" in refused(tmp_path, "[providers.parrot]\n" + STATION)
 
