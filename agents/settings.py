@@ -8,6 +8,7 @@ max_ideas = 0               # 0: no limit
 robot_minutes = 0.0
 sandboxed = true
 literature = ""             # a folder of texts; default: <home>/literature
+box = "local"               # where its training jobs run: <home>/boxes/<box>.json
 """
 
 import tomllib
@@ -36,6 +37,7 @@ class AgentSettings(Frozen):
         max_ideas: Most ideas of a run, 0 for no limit.
         robot_minutes: Most minutes of its own station for exploration, 0 for no limit.
         literature: Folder of papers as text, "" for its place in the home.
+        box: Where its training jobs run, "local" for this machine.
         sandboxed: False only where the operator has said `--unsandboxed`.
     """
 
@@ -50,6 +52,7 @@ class AgentSettings(Frozen):
     robot_minutes: float = 0.0
     sandboxed: bool = True
     literature: str = ""
+    box: str = "local"
 
 
 def load_settings(home: Path, name: str) -> AgentSettings:

@@ -87,11 +87,13 @@ class AgentEntry(Entry, frozen=True):
     Attributes:
         model: Of a language model, "" for the backend's default.
         program: Of the backend "acp": which command-line agent.
+        box: Where their training jobs run, a name of `[boxes]`; "local" for this machine.
     """
 
     backend: str = "search"
     model: str = ""
     program: str = ""
+    box: str = "local"
 
 
 class ProviderEntry(Entry, frozen=True):

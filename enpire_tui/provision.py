@@ -30,6 +30,7 @@ THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS
 NICE_LOCKSTEP, NICE_AGENT = 5, 7
 OF_A_RUN = ("journals", "agents", "stations")
 LATCH = "estop"
+LOCAL = "local"
 
 
 def provision(fleet: Fleet, home: Path) -> RunSpec:
@@ -66,6 +67,10 @@ def provision(fleet: Fleet, home: Path) -> RunSpec:
         from enpire_tui.hosts import write_links
 
         write_links(fleet, home)
+    if fleet.agent.box != LOCAL:
+        from enpire_tui.boxes import write_agents_box
+
+        write_agents_box(fleet, home)
     write_specs(home, process_specs(fleet, home))
     return spec
 
@@ -249,6 +254,7 @@ def _write_agent(fleet: Fleet, home: Path, station: str, agent: str) -> None:
         "sandboxed": not fleet.station[position].unsandboxed,
         "model": fleet.agent.model,
         "program": fleet.agent.program,
+        "box": fleet.agent.box,
     }
     _write(home / "agents" / agent / "agent.toml", table)
 

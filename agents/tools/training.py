@@ -1,8 +1,9 @@
-"""Tools for training: a job of the working tree's recipe on this machine's box, and its end."""
+"""Tools for training: a job of the working tree's recipe on the agents' box, and its end."""
 
 import asyncio
 import hashlib
 import tempfile
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from robots.station.archive import sha256
 from robots.wire.records import RecipeArchive
 
 LOOK_S = 1.0
+LOCAL = "local"
 CONSOLE_BYTES, CONSOLE_LINES = 4 * 1024, 20
 
 
@@ -27,7 +29,26 @@ class Training:
     def __init__(self, desk: Desk, tree: Tree) -> None:
         self._desk = desk
         self._tree = tree
-        self._box = Box("local", LocalShell(), desk.home / "jobs")
+
+    @cached_property
+    def _box(self) -> Box:
+        """Where jobs run, as the fleet file says.
+
+        Raises:
+            JobRefused: Its description cannot be read.
+        """
+        home, name = self._desk.home, self._desk.settings.box
+        if name == LOCAL:
+            return Box(name, LocalShell(), home / "jobs")
+        # The import brings an SSH client.
+        from recipes.jobs.far import read_box
+
+        return read_box(home, name).open()
+
+    def close(self) -> None:
+        """Hang up; jobs go on."""
+        if "_box" in vars(self):
+            self._box.close()
 
     def job_of(self, call_id: str) -> str:
         """The id of the job that a call submits, however often it is made."""
@@ -60,20 +81,25 @@ class Training:
                 unsandboxed=not self._desk.settings.sandboxed,
             )
             return await self._box.submit(spec)
-        except (JobRefused, ShellBroken) as error:
+        except JobRefused as error:
             raise t.ToolRefused(f"job: {error}") from None
+        except ShellBroken as error:
+            # The link broke before the box said whether it took the job.
+            words = f"job: {error}; it may have been taken: wait_job {job_id} before another train"
+            raise t.ToolRefused(words) from None
 
     async def wait(self, job_id: str, timeout_s: float) -> JobStatus:
         """Wait until a job has ended, at most so long.
 
         Raises:
-            ToolRefused: The box has no such job.
+            ToolRefused: The box has no such job, or refuses us.
         """
         deadline_s = self._desk.clock.monotonic() + timeout_s
         while True:
-            status = await self.known(job_id)
-            if status is None:
-                raise t.ToolRefused(f"no_job: {job_id}; `train` says the id")
+            try:
+                status = await self._box.status(job_id)
+            except JobRefused as error:
+                raise t.ToolRefused(f"no_job: {error}; `train` says the id") from None
             late = self._desk.clock.monotonic() >= deadline_s
             if status.state.ended or late or self._desk.stop.is_set():
                 return status
@@ -90,12 +116,20 @@ class Training:
         return "\n".join(plain(told.decode(errors="replace")).splitlines()[-CONSOLE_LINES:])
 
     async def take(self, status: JobStatus) -> list[str]:
-        """Put what a job trained into the working tree's recipe; returns what became of each file."""
+        """Put what a job trained into the working tree's recipe; returns what became of each file.
+
+        Raises:
+            ToolRefused: The link to the box broke meanwhile.
+        """
         told: list[str] = []
         with tempfile.TemporaryDirectory() as folder:
             for name in status.policy:
                 path = Path(folder) / name
-                size = await self._box.fetch(status.job_id, f"out/policy/{name}", path)
+                try:
+                    size = await self._box.fetch(status.job_id, f"out/policy/{name}", path)
+                except (JobRefused, ShellBroken) as error:
+                    words = f"job: {name} was not fetched: {error}; wait_job {status.job_id} again"
+                    raise t.ToolRefused(words) from None
                 if size > MAX_FILE_BYTES:
                     told.append(
                         f"{name} is {size} bytes; a recipe's file may have {MAX_FILE_BYTES}"

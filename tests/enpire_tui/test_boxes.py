@@ -194,5 +194,8 @@ def test_boxes_that_cannot_be() -> None:
         wrong = {"local": msgspec.structs.replace(entry, **change)}
         with pytest.raises(FleetError, match=words):
             check(msgspec.structs.replace(fleet, boxes=wrong), "lab.toml")
+    agents = msgspec.structs.replace(fleet.agent, box="big")
+    with pytest.raises(FleetError, match=r"agent\.box: 'big'.*use one of local"):
+        check(msgspec.structs.replace(fleet, agent=agents), "lab.toml")
     with pytest.raises(FleetError, match="no such box; known are local"):
         box_of(fleet, "gpu", None)
