@@ -8,7 +8,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test test-all test-programs lerobot-env mutants lint typecheck format bench clean
+.PHONY: help setup system demo test test-all test-programs lerobot-env ray-env mutants lint typecheck format bench clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,14 +32,19 @@ test: setup ## the tests, under ten minutes
 
 test-all: setup ## the tests with the long ones, then the mutants
 	@scripts/system_packages.sh long
+	-@PYTHON=$(PYTHON) scripts/lerobot_env.sh
+	-@PYTHON=$(PYTHON) scripts/ray_env.sh
 	PATH="$$(scripts/agent_programs.sh)$$PATH" $(BIN)/python -m pytest $(ARGS)
 	$(BIN)/python -m tests.mutants
 
 test-programs: setup ## Claude Code, Codex, Kimi, opencode from npm, against stand-ins of providers
 	PATH="$$(scripts/agent_programs.sh)$$PATH" $(BIN)/python -m pytest tests/agents/test_programs.py $(ARGS)
 
-lerobot-env: ## the lerobot package apart, for its test (several GB)
+lerobot-env: ## the lerobot package apart, for its test (1.5 GB)
 	@PYTHON=$(PYTHON) scripts/lerobot_env.sh $(ARGS)
+
+ray-env: ## Ray apart, for the tests of jobs under it (400 MB)
+	@PYTHON=$(PYTHON) scripts/ray_env.sh $(ARGS)
 
 mutants: setup ## each guard is taken out in turn, and a named test has to fail
 	$(BIN)/python -m tests.mutants $(ARGS)
@@ -60,5 +65,5 @@ bench: setup ## one benchmark: make bench NAME=wire
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 clean: ## remove .venv and what tools left behind
-	rm -rf .venv build dist .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-lerobot .venv-ray build dist .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

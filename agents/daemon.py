@@ -126,6 +126,7 @@ class AgentDaemon:
         await self._server.close()
         self._station.close()
         self._supervisor.close()
+        self.tools.training.close()
         self._journal.flush()
 
     # --- commands ---

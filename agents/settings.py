@@ -10,6 +10,7 @@ job_minutes = 0.0
 sandboxed = true
 literature = ""             # a folder of texts; default: <home>/literature
 sees = true                 # whether the model is shown pictures; default: its backend's
+box = "local"               # where its training jobs run: <home>/boxes/<box>.json
 """
 
 import tomllib
@@ -40,6 +41,7 @@ class AgentSettings(Frozen):
         job_minutes: Most minutes of its training jobs together, 0 for no limit.
         literature: Folder of papers as text, "" for its place in the home.
         sees: Whether its model is shown pictures; None for what is usual with the backend.
+        box: Where its training jobs run, "local" for this machine.
         sandboxed: False only where the operator has said `--unsandboxed`.
     """
 
@@ -56,6 +58,7 @@ class AgentSettings(Frozen):
     sandboxed: bool = True
     literature: str = ""
     sees: bool | None = None
+    box: str = "local"
 
 
 def load_settings(home: Path, name: str) -> AgentSettings:

@@ -1,70 +1,14 @@
 """The boxes of a fleet file, as training jobs reach them: this machine, or one SSH connection a host."""
 
-import asyncio
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
-
-import asyncssh
 
 from enpire_tui.fleet import BoxEntry, Fleet, FleetError
 from enpire_tui.hosts import host_spec
-from enpire_tui.link import HostSpec, LinkError, LinkRefused, connect
-from recipes.jobs.box import CALL_S, Box, LocalBox, ShellBroken
-from recipes.jobs.records import JobRefused
+from recipes.jobs.box import Box
+from recipes.jobs.far import BoxSpec, write_box
 
 LAUNCHERS = {"local": "process", "ssh": "process", "slurm": "slurm", "ray": "ray"}
 LOCAL = "local"
-
-
-class SshShell:
-    """A host, over one connection that is made when it is first needed and again when it broke."""
-
-    def __init__(self, host: HostSpec) -> None:
-        self._host = host
-        self._connection: asyncssh.SSHClientConnection | None = None
-        self._making = asyncio.Lock()
-
-    async def run(self, argv: Sequence[str], stdin: bytes = b"") -> tuple[int, bytes, str]:
-        """Exit code, stdout and stderr of a program on the host.
-
-        Raises:
-            JobRefused: Host or client key is refused: a person has to act.
-            ShellBroken: It is not known how it ended.
-        """
-        connection = await self._connected()
-        try:
-            # encoding=None: bytes as they are. The time-out kills the channel, not the program.
-            done = await connection.run(
-                shlex.join(argv), input=stdin, encoding=None, timeout=CALL_S, check=False
-            )
-        except (OSError, asyncssh.Error) as error:
-            self.close()
-            raise ShellBroken(f"{self._host.name}: {error or type(error).__name__}") from None
-        # A lost link ends `run` without an exit status and without an error.
-        if done.exit_status is None:
-            self.close()
-            raise ShellBroken(f"{self._host.name}: the link broke")
-        assert isinstance(done.stdout, bytes)
-        assert isinstance(done.stderr, bytes)
-        return done.exit_status, done.stdout, done.stderr.decode("utf-8", "replace")
-
-    def close(self) -> None:
-        """Hang up; jobs go on."""
-        if self._connection is not None:
-            self._connection.abort()
-            self._connection = None
-
-    async def _connected(self) -> asyncssh.SSHClientConnection:
-        async with self._making:
-            if self._connection is None or self._connection.is_closed():
-                try:
-                    self._connection = await connect(self._host)
-                except LinkRefused as error:
-                    raise JobRefused(str(error)) from None
-                except LinkError as error:
-                    raise ShellBroken(str(error)) from None
-            return self._connection
 
 
 def box_of(fleet: Fleet, name: str, home: Path) -> Box:
@@ -78,13 +22,22 @@ def box_of(fleet: Fleet, name: str, home: Path) -> Box:
     Raises:
         FleetError: There is no such box.
     """
+    return _spec(fleet, name, home).open()
+
+
+def write_agents_box(fleet: Fleet, home: Path) -> None:
+    """Writes what the agents of this home read of the box that they train on."""
+    write_box(home, _spec(fleet, fleet.agent.box, home))
+
+
+def _spec(fleet: Fleet, name: str, home: Path) -> BoxSpec:
     entry = fleet.boxes.get(name, BoxEntry() if name == LOCAL else None)
     if entry is None:
         known = ", ".join(sorted({*fleet.boxes, LOCAL}))
         raise FleetError(f"boxes.{name}: no such box; known are {known}")
     launcher = LAUNCHERS[entry.kind]
     if not entry.host:
-        return LocalBox(name, home / "jobs", launcher=launcher, ray=entry.ray)
+        root = str(home / "jobs")
+        return BoxSpec(name=name, root=root, launcher=launcher, ray=entry.ray)
     host = host_spec(fleet, entry.host)
-    root = f"{host.home}/jobs"
-    return Box(name, SshShell(host), root, host.python, launcher=launcher, ray=entry.ray)
+    return BoxSpec(name=name, root=f"{host.home}/jobs", launcher=launcher, ray=entry.ray, host=host)

@@ -150,6 +150,9 @@ def check(fleet: Fleet, source: str) -> Fleet:
         _check_host(name, host, refuse)
     for name, box in fleet.boxes.items():
         _check_box(fleet, f"boxes.{name}", box, refuse)
+    boxes = tuple(sorted({*fleet.boxes, "local"}))
+    if fleet.agent.box not in boxes:
+        raise refuse("agent.box", _one_of(fleet.agent.box, boxes))
     _check_outside(fleet, refuse)
     return fleet
 

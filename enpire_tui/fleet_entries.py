@@ -94,12 +94,14 @@ class AgentEntry(Entry, frozen=True):
         model: Of a language model, "" for the backend's default.
         program: Of the backend "acp": which command-line agent.
         sees: Whether the model is shown pictures; left out for what is usual with the backend.
+        box: Where their training jobs run, a name of `[boxes]`; "local" for this machine.
     """
 
     backend: str = "search"
     model: str = ""
     program: str = ""
     sees: bool | None = None
+    box: str = "local"
 
 
 class ProviderEntry(Entry, frozen=True):

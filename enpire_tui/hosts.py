@@ -7,18 +7,11 @@ which makes the remote sockets appear here.
 from pathlib import Path, PurePosixPath
 
 from enpire_tui.fleet import Fleet, HostEntry, StationEntry
-from enpire_tui.link import (
-    HostSpec,
-    LinkError,
-    connect,
-    copy_files,
-    run_on,
-    start_remote,
-    write_host,
-)
+from enpire_tui.link import copy_files, run_on, start_remote, write_host
 from enpire_tui.provision import NICE_LOCKSTEP, THREADS
 from enpire_tui.run_spec import RunSpec
 from robots.wire.keeper import ProcessSpec, write_specs
+from robots.wire.ssh import HostSpec, LinkError, connect
 
 SOCKETS = ("cmd", "tel")
 

@@ -144,7 +144,7 @@ def _refuse_taken(fleet: Fleet, home: Path, source: str) -> None:
 
 def _start_hosts(fleet: Fleet, home: Path, spec: RunSpec) -> None:
     from enpire_tui import hosts
-    from enpire_tui.link import LinkError
+    from robots.wire.ssh import LinkError
 
     try:
         asyncio.run(hosts.start(fleet, home, spec))

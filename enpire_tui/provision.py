@@ -33,6 +33,7 @@ THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS
 NICE_LOCKSTEP, NICE_AGENT = 5, 7
 OF_A_RUN = ("journals", "agents", "stations")
 LATCH = "estop"
+LOCAL = "local"
 
 
 def provision(fleet: Fleet, home: Path) -> RunSpec:
@@ -69,6 +70,10 @@ def provision(fleet: Fleet, home: Path) -> RunSpec:
         from enpire_tui.hosts import write_links
 
         write_links(fleet, home)
+    if fleet.agent.box != LOCAL:
+        from enpire_tui.boxes import write_agents_box
+
+        write_agents_box(fleet, home)
     write_specs(home, process_specs(fleet, home))
     return spec
 
@@ -272,6 +277,7 @@ def _write_agent(fleet: Fleet, home: Path, station: str, agent: str) -> None:
         "program": fleet.agent.program,
         "job_minutes": fleet.training_minutes / max(len(places.agents_of(fleet)), 1),
         "literature": _absolute(fleet.literature.folder),
+        "box": fleet.agent.box,
     }
     if fleet.agent.sees is not None:
         table["sees"] = fleet.agent.sees

@@ -9,7 +9,9 @@ import contextlib
 import secrets
 import sys
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 from enpire_tui import actors, evaluate, lines
 from enpire_tui.boxes import LOCAL, box_of
@@ -22,6 +24,8 @@ from recipes.jobs.box import Box, ShellBroken
 from recipes.jobs.records import JobRefused, JobSpec, JobState, JobStatus, Needs
 from robots.station import archive
 from robots.wire.records import Frozen, RecipeArchive
+
+T = TypeVar("T")
 
 
 class Options(Frozen):
@@ -64,7 +68,7 @@ def run(options: Options, fleet: Fleet, home: Path) -> int:
     if options.demonstrations:
         data.append(_demonstrations(options, home))
     try:
-        return asyncio.run(_train(options, recipe, box, data, home))
+        return asyncio.run(_closing(box, _train(options, recipe, box, data, home)))
     except KeyboardInterrupt:
         sys.stderr.write(f"\nthe job goes on; see it with `enpire-tui jobs --box {box.name}`\n")
         return INTERRUPTED
@@ -184,7 +188,7 @@ def jobs(fleet: Fleet, home: Path, box_name: str, cancel: str, *, json: bool) ->
     """
     box = box_of(fleet, box_name, home)
     try:
-        found = [asyncio.run(box.cancel(cancel))] if cancel else asyncio.run(box.all())
+        found = asyncio.run(_closing(box, _cancelled(box, cancel) if cancel else box.all()))
     except (JobRefused, ShellBroken) as error:
         raise Fault(str(error)) from None
     if json:
@@ -197,6 +201,18 @@ def jobs(fleet: Fleet, home: Path, box_name: str, cancel: str, *, json: bool) ->
     if not found:
         sys.stdout.write(f"no jobs on {box_name}\n")
     return DONE
+
+
+async def _cancelled(box: Box, job_id: str) -> list[JobStatus]:
+    return [await box.cancel(job_id)]
+
+
+async def _closing(box: Box, asked: Coroutine[Any, Any, T]) -> T:
+    """The answer, once the box's connection is hung up in the loop that made it."""
+    try:
+        return await asked
+    finally:
+        box.close()
 
 
 def _share(status: JobStatus) -> str:

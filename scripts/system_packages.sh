@@ -14,8 +14,9 @@ program git git                 # the research repository
 program ssh openssh-client      # boxes and stations on other hosts
 program sshd openssh-server     # tests: a real sshd on loopback
 program tmux tmux               # tests: a real terminal
-if [ "${1:-}" = long ]; then    # long tests: a Slurm of one node
+if [ "${1:-}" = long ]; then    # long tests: a Slurm of one node, and what decodes videos for lerobot
   program slurmctld slurm-wlm
+  program ffmpeg ffmpeg
   program munged munge
 fi
 # Rendering without a screen. Mesa's drivers come as their own packages.

@@ -1,9 +1,10 @@
-"""Tools for training: a recipe's `train.py` as a job on this machine's box, its end, and data for it."""
+"""Tools for training: a job of a recipe on the agents' box, its end, and data for it."""
 
 import asyncio
 import contextlib
 import hashlib
 import tempfile
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ from agents.literature import plain
 from agents.tools import calls as t
 from agents.tools.tree import Tree
 from recipes import data
-from recipes.jobs.box import LocalBox, ShellBroken
+from recipes.jobs.box import Box, LocalShell, ShellBroken
 from recipes.jobs.records import JobRefused, JobSpec, JobState, JobStatus, Needs
 from robots.dataset.export import export, state_names
 from robots.dataset.writer import DatasetWriter
@@ -25,6 +26,7 @@ from robots.wire import codec
 from robots.wire.records import RecipeArchive
 
 LOOK_S = 1.0
+LOCAL = "local"
 CONSOLE_BYTES, CONSOLE_LINES = 4 * 1024, 20
 # Records of the jobs that were submitted, each with the minutes that it may take.
 JOB = "job/"
@@ -36,7 +38,26 @@ class Training:
     def __init__(self, desk: Desk, tree: Tree) -> None:
         self._desk = desk
         self._tree = tree
-        self._box = LocalBox("local", desk.home / "jobs")
+
+    @cached_property
+    def _box(self) -> Box:
+        """Where jobs run, as the fleet file says.
+
+        Raises:
+            JobRefused: Its description cannot be read.
+        """
+        home, name = self._desk.home, self._desk.settings.box
+        if name == LOCAL:
+            return Box(name, LocalShell(), home / "jobs")
+        # The import brings an SSH client.
+        from recipes.jobs.far import read_box
+
+        return read_box(home, name).open()
+
+    def close(self) -> None:
+        """Hang up; jobs go on."""
+        if "_box" in vars(self):
+            self._box.close()
 
     def job_of(self, call_id: str) -> str:
         """The id of the job that a call submits, however often it is made."""
@@ -89,8 +110,12 @@ class Training:
                 unsandboxed=not self._desk.settings.sandboxed,
             )
             return await self._box.submit(spec)
-        except (JobRefused, ShellBroken) as error:
+        except JobRefused as error:
             raise t.ToolRefused(f"job: {error}") from None
+        except ShellBroken as error:
+            # The link broke before the box said whether it took the job.
+            words = f"job: {error}; it may have been taken: wait_job {job_id} before another train"
+            raise t.ToolRefused(words) from None
 
     async def minutes_left(self, but: str = "") -> float | None:
         """Training minutes that this agent may still spend, None without a limit.
@@ -164,13 +189,14 @@ class Training:
         """Wait until a job has ended, at most so long.
 
         Raises:
-            ToolRefused: The box has no such job.
+            ToolRefused: The box has no such job, or refuses us.
         """
         deadline_s = self._desk.clock.monotonic() + timeout_s
         while True:
-            status = await self.known(job_id)
-            if status is None:
-                raise t.ToolRefused(f"no_job: {job_id}; `train` says the id")
+            try:
+                status = await self._box.status(job_id)
+            except JobRefused as error:
+                raise t.ToolRefused(f"no_job: {error}; `train` says the id") from None
             late = self._desk.clock.monotonic() >= deadline_s
             if status.state.ended or late or self._desk.stop.is_set():
                 return status
@@ -187,7 +213,11 @@ class Training:
         return "\n".join(plain(told.decode(errors="replace")).splitlines()[-CONSOLE_LINES:])
 
     async def take(self, status: JobStatus) -> list[str]:
-        """Put what a job trained into the working tree's recipe; returns what became of each file."""
+        """Put what a job trained into the working tree's recipe; returns what became of each file.
+
+        Raises:
+            ToolRefused: The link to the box broke meanwhile.
+        """
         told: list[str] = []
         for name, content in (await self._trained(status)).items():
             if len(content) > MAX_FILE_BYTES:
@@ -200,12 +230,20 @@ class Training:
         return told
 
     async def _trained(self, status: JobStatus) -> dict[str, bytes]:
-        """Files that a job wrote for its policy, by name."""
+        """Files that a job wrote for its policy, by name.
+
+        Raises:
+            ToolRefused: The link to the box broke meanwhile.
+        """
         found: dict[str, bytes] = {}
         with tempfile.TemporaryDirectory() as folder:
             for name in status.policy:
                 path = Path(folder) / name
-                await self._box.fetch(status.job_id, f"out/policy/{name}", path)
+                try:
+                    await self._box.fetch(status.job_id, f"out/policy/{name}", path)
+                except (JobRefused, ShellBroken) as error:
+                    words = f"job: {name} was not fetched: {error}; wait_job {status.job_id} again"
+                    raise t.ToolRefused(words) from None
                 found[name] = await asyncio.to_thread(path.read_bytes)
         return found
 

@@ -44,9 +44,16 @@ class Shell(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Hang up; what runs on the box goes on."""
+        ...
+
 
 class LocalShell:
     """This machine."""
+
+    def close(self) -> None:
+        """There is nothing to hang up."""
 
     async def run(self, argv: Sequence[str], stdin: bytes = b"") -> tuple[int, bytes, str]:
         process = await asyncio.create_subprocess_exec(
@@ -204,6 +211,10 @@ class Box:
                     yield offset, status
                     return
             await asyncio.sleep(every_s)
+
+    def close(self) -> None:
+        """Hang up; jobs go on, and the next question makes a connection again."""
+        self._shell.close()
 
     def _keep(self, status: JobStatus) -> JobStatus:
         self._last[status.job_id] = status

@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import json
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from enpire_tui.boxes import box_of
+from enpire_tui.cli import main
 from enpire_tui.fleet import FleetError, check, demo_fleet, read_fleet
 from recipes.jobs.records import JobRefused, JobState, JobStatus
 from robots.wire.processes import identify, send_signal
@@ -17,6 +19,19 @@ from tests.enpire_tui.test_link import SSHD, Proxy, Sshd
 from tests.recipes.test_jobs import spec
 
 pytestmark = pytest.mark.skipif(SSHD is None, reason="sshd is not installed")
+
+
+def written(folder, sshd: Sshd, port: int):
+    """A fleet file with a box behind an sshd, reached at a port."""
+    known, path = folder / "known_hosts", folder / "lab.toml"
+    known.write_text(f"[127.0.0.1]:{port} {sshd.host_key}\n")
+    path.write_text(
+        '[[station]]\nname = "s1"\n'
+        f'[hosts.gpu]\naddress = "127.0.0.1"\nport = {port}\nuser = "{getpass.getuser()}"\n'
+        f'key = "{sshd.folder}/client_key"\nknown_hosts = "{known}"\nhome = "{folder}/far"\n'
+        f'python = "{sys.executable}"\n[boxes.big]\nkind = "ssh"\nhost = "gpu"\n'
+    )
+    return path
 
 
 @pytest.fixture
@@ -28,16 +43,8 @@ async def far(tmp_path):
     sshd.start()
     proxy = Proxy(sshd.port)
     await proxy.mend()
-    known = tmp_path / "known_hosts"
-    known.write_text(f"[127.0.0.1]:{proxy.port} {sshd.host_key}\n")
-    path = tmp_path / "lab.toml"
-    path.write_text(
-        '[[station]]\nname = "s1"\n'
-        f'[hosts.gpu]\naddress = "127.0.0.1"\nport = {proxy.port}\nuser = "{getpass.getuser()}"\n'
-        f'key = "{sshd.folder}/client_key"\nknown_hosts = "{known}"\nhome = "{tmp_path}/far"\n'
-        f'python = "{sys.executable}"\n[boxes.big]\nkind = "ssh"\nhost = "gpu"\n'
-    )
-    yield read_fleet(path), sshd, proxy, known
+    path = written(tmp_path, sshd, proxy.port)
+    yield read_fleet(path), sshd, proxy, tmp_path / "known_hosts"
     await proxy.cut()
     sshd.stop()
 
@@ -183,6 +190,46 @@ async def test_an_unknown_host_key_is_refused_not_waited_for(far, tmp_path) -> N
         await box_of(fleet, "big", tmp_path / "near").submit(spec("j1", "1", "0"))
 
 
+CLONING = """
+from recipes.learning.job import Job
+job = Job.here()
+assert (job.data[0] / "meta" / "info.json").read_text() == "{}"
+job.progress(1, 1, loss=0.5)
+(job.out / "policy").mkdir()
+(job.out / "policy" / "weights.npz").write_bytes(b"weights")
+"""
+
+
+def test_the_command_trains_there_on_data_from_here_and_brings_the_recipe_back(
+    tmp_path, monkeypatch, capsys
+) -> None:
+    folder, recipe, data = tmp_path / "sshd", tmp_path / "mine", tmp_path / "set"
+    folder.mkdir(mode=0o700)
+    recipe.mkdir()
+    (recipe / "train.py").write_text(CLONING)
+    (recipe / "policy.py").write_text("class Policy: pass\n")
+    (data / "meta").mkdir(parents=True)
+    (data / "meta" / "info.json").write_text("{}")
+    monkeypatch.setenv("ENPIRE_HOME", str(tmp_path / "near"))
+    sshd = Sshd(folder)
+    sshd.start()
+    try:
+        lab = written(tmp_path, sshd, sshd.port)
+        told = ["train", str(recipe), "--fleet", str(lab), "--box", "big", "--id", "j1"]
+        code = main([*told, "--data", str(data), "--json"])
+        seen = main(["jobs", "--fleet", str(lab), "--box", "big", "--json"])
+    finally:
+        sshd.stop()
+    trained, listed = map(json.loads, capsys.readouterr().out.splitlines()[-2:])
+
+    assert (code, trained["state"]) == (0, "succeeded")
+    assert (tmp_path / "near" / "trained" / "j1" / "weights.npz").read_bytes() == b"weights"
+    assert (tmp_path / "near" / "trained" / "j1" / "policy.py").exists()
+    assert (tmp_path / "far" / "jobs" / "j1").is_dir()
+    assert not (tmp_path / "near" / "jobs").exists()
+    assert (seen, [job["job_id"] for job in listed["jobs"]]) == (0, ["j1"])
+
+
 def test_boxes_that_cannot_be() -> None:
     fleet = demo_fleet()
     entry = fleet.boxes["local"]
@@ -194,5 +241,8 @@ def test_boxes_that_cannot_be() -> None:
         wrong = {"local": msgspec.structs.replace(entry, **change)}
         with pytest.raises(FleetError, match=words):
             check(msgspec.structs.replace(fleet, boxes=wrong), "lab.toml")
+    agents = msgspec.structs.replace(fleet.agent, box="big")
+    with pytest.raises(FleetError, match=r"agent\.box: 'big'.*use one of local"):
+        check(msgspec.structs.replace(fleet, agent=agents), "lab.toml")
     with pytest.raises(FleetError, match="no such box; known are local"):
         box_of(fleet, "gpu", None)

@@ -19,11 +19,7 @@ import pytest
 
 from enpire_tui.link import (
     CONNECTED,
-    HostSpec,
-    LinkError,
-    LinkRefused,
     LinkStatus,
-    connect,
     copy_files,
     read_host,
     run_on,
@@ -38,6 +34,7 @@ from robots.wire.journal import read_rows
 from robots.wire.keys import provision
 from robots.wire.processes import identify, read_pid_file, send_signal
 from robots.wire.records import Role
+from robots.wire.ssh import HostSpec, LinkError, LinkRefused, connect
 from robots.wire.transport import ZmqTransport
 
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/sbin:/usr/local/sbin")

@@ -1,4 +1,7 @@
-"""Training jobs through the jobs REST API of a real Ray head, where Ray is installed."""
+"""Training jobs through the jobs REST API of a real Ray head, where Ray is installed.
+
+Ray lies in our own environment, on the PATH, or in `.venv-ray`, which `make ray-env` builds.
+"""
 
 import asyncio
 import os
@@ -15,12 +18,14 @@ from recipes.jobs.box import Box, LocalShell
 from recipes.jobs.records import JobRefused, JobState
 from tests.recipes.test_jobs import ended, running, spec
 
-RAY = shutil.which("ray", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+APART = Path(__file__).resolve().parents[2] / ".venv-ray" / "bin"
+PLACES = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:{APART}"
+RAY = shutil.which("ray", path=PLACES)
 
 pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(RAY is None, reason="ray is not installed: pip install 'enpire-tui[ray]'"),
+    pytest.mark.skipif(RAY is None, reason="ray is not installed: run `make ray-env`"),
 ]
 
 

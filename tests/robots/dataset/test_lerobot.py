@@ -1,44 +1,56 @@
 """A dataset of ours opens in the unmodified `lerobot` package, its frames at their true times.
 
-`lerobot` brings a torch and decoders of its own, so it lives in an environment of its own: `make
-lerobot-env` builds it and prints its interpreter, which ENPIRE_LEROBOT_PYTHON names.
+`lerobot` wants older packages than ours, so it lives in an environment of its own: `make lerobot-env`
+builds `.venv-lerobot`. ENPIRE_LEROBOT_PYTHON names another interpreter that has it.
 """
 
 import json
 import os
+import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'enpire-tui[data]'")
 
+from enpire_tui import evaluate
+from recipes import shipped
+from robots.dataset.export import export, state_names
+from robots.dataset.reader import Dataset
 from robots.dataset.writer import DatasetWriter
+from robots.station.tasks import load_task
 
-PYTHON = os.environ.get("ENPIRE_LEROBOT_PYTHON", "")
+ROOT = Path(__file__).resolve().parents[3]
+OWN = ROOT / ".venv-lerobot"
+PYTHON = os.environ.get("ENPIRE_LEROBOT_PYTHON") or (
+    str(OWN / "bin" / "python") if (OWN / ".ready").exists() else ""
+)
 LENGTHS = (12, 20)
 FPS = 10.0
 
-READ = """
-import json, sys
-from lerobot.datasets.lerobot_dataset import LeRobotDataset
-found = LeRobotDataset("ours/set", root=sys.argv[1])
-rows = []
-for index in range(len(found)):
-    row = found[index]
-    rows.append({
-        "episode": int(row["episode_index"]), "timestamp": float(row["timestamp"]),
-        "state": row["observation.state"].tolist(), "action": row["action"].tolist(),
-        "level": float(row["observation.images.top"].mean()) * 255.0, "task": row["task"],
-    })
-print(json.dumps({"fps": found.fps, "episodes": found.num_episodes, "rows": rows}))
-"""
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(not PYTHON, reason="no interpreter with lerobot: run `make lerobot-env`"),
+]
 
 
-@pytest.mark.long
-@pytest.mark.timeout(600)
-@pytest.mark.skipif(not PYTHON, reason="ENPIRE_LEROBOT_PYTHON names no interpreter with lerobot")
-def test_lerobot_reads_what_we_record(tmp_path) -> None:
+def read(folder: Path) -> dict:
+    """What lerobot finds in a dataset."""
+    done = subprocess.run(
+        [PYTHON, str(Path(__file__).with_name("lerobot_reader.py")), str(folder)],
+        capture_output=True, text=True, timeout=500, check=False,
+        # It may not ask the hub for what it does not find here.
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_lerobot_reads_what_we_write(tmp_path) -> None:
     writer = DatasetWriter(tmp_path / "set", FPS, "push_t")
     rng = np.random.default_rng(0)
     states, levels = [], []
@@ -51,14 +63,7 @@ def test_lerobot_reads_what_we_record(tmp_path) -> None:
         writer.add("push it", columns, {"top": picture})
         states.extend(state)
         levels.extend(level)
-    done = subprocess.run(
-        [PYTHON, "-c", READ, str(tmp_path / "set")],
-        capture_output=True, text=True, timeout=500, check=False,
-        # It may not ask the hub for what it does not find here.
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = read(tmp_path / "set")
     rows = found["rows"]
 
     assert (found["fps"], found["episodes"], len(rows)) == (FPS, len(LENGTHS), sum(LENGTHS))
@@ -69,3 +74,47 @@ def test_lerobot_reads_what_we_record(tmp_path) -> None:
     # Half the smallest step between two frames of the longer episode.
     np.testing.assert_allclose([row["level"] for row in rows], levels, atol=5.0)
     assert {row["task"] for row in rows} == {"push it"}
+
+
+def test_a_recorded_dataset_opens_in_lerobot_and_trains_a_clone_here(tmp_path) -> None:
+    pytest.importorskip("torch", reason="torch is not installed: pip install 'enpire-tui[train]'")
+    spec = load_task("pin_insertion").spec
+    wanted = evaluate.Options(
+        recipe="reference", task="pin_insertion", episodes=3, record=tmp_path / "r", json=True
+    )
+    evaluate.recorded(shipped.pack("pin_insertion", "reference"), wanted)
+    job = tmp_path / "job"
+    folder = job / "data" / "0"
+    writer = DatasetWriter(
+        folder, spec.policy_hz, spec.name, {"observation.state": state_names(spec)}
+    )
+    added = export(sorted((tmp_path / "r").glob("*.npz")), writer, spec)
+    ours, found = Dataset(folder), read(folder)
+
+    assert added == found["episodes"] == 3
+    assert found["frames"] == len(found["rows"]) == ours.frames
+    for name, key in (("observation.state", "state"), ("action", "action")):
+        wanted = ours.columns[name]
+        np.testing.assert_allclose([row[key] for row in found["rows"]], wanted, atol=1e-6)
+        stats = found["stats"][name]
+        np.testing.assert_allclose(stats["mean"], wanted.mean(axis=0, dtype=float), atol=1e-6)
+        np.testing.assert_allclose(stats["std"], wanted.std(axis=0, dtype=float), atol=1e-6)
+        np.testing.assert_allclose(stats["min"], wanted.min(axis=0), atol=1e-6)
+        np.testing.assert_allclose(stats["max"], wanted.max(axis=0), atol=1e-6)
+
+    (job / "recipe").mkdir()
+    for name, content in shipped.pack("pin_insertion", "behavior_cloning").files.items():
+        (job / "recipe" / name).write_bytes(content)
+    text = (job / "recipe" / "recipe.toml").read_text()
+    (job / "recipe" / "recipe.toml").write_text(text.replace("steps = 6000", "steps = 400"))
+    shutil.rmtree(tmp_path / "r")
+    done = subprocess.run(
+        [sys.executable, "train.py"], cwd=job / "recipe", capture_output=True, text=True,
+        env=os.environ | {"ENPIRE_JOB": str(job), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = (job / "out" / "log.jsonl").read_text().splitlines()
+    told = [row for row in map(json.loads, lines) if row["kind"] == "progress"]
+    assert [row["step"] for row in told] == [200, 400]
+    assert told[-1]["loss"] < told[0]["loss"]
+    assert (job / "out" / "policy" / "weights.npz").exists()
