@@ -262,6 +262,20 @@ async def test_a_stream_cut_at_any_byte_runs_no_half_call(
     assert fleet.supervisor.queued == {"a1-1": 1}
 
 
+async def test_an_answer_that_ran_out_of_room_leaves_no_half_call(host, kind) -> None:
+    at = await host(
+        lambda _, __: Turn("So:", (("shell", {"command": "rm -r notes/old"}),), full=False)
+    )
+    provider = (AnthropicProvider if kind == "anthropic" else OpenAIProvider)("", at.socket)
+    asked = [provider.said("go on")]
+    async with provider:
+        reply = await provider.ask("brief", asked)
+
+    assert reply.texts == ["So:"]
+    assert not reply.calls
+    assert not provider.open_calls([*asked, *reply.messages])
+
+
 async def test_a_restart_at_any_point_repeats_nothing(fleet, host, kind) -> None:
     at = await host(worker(WORK))
     for rows in range(12, 400, 9):
