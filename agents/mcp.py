@@ -174,9 +174,7 @@ class ToolServer:
 
     def _words(self) -> str:
         """What people have said meanwhile: a program that works hears it with its next answer."""
-        heard = "".join(f"\n\nA person says: {words}" for words in self._desk.messages)
-        self._desk.messages.clear()
-        return heard
+        return "".join(f"\n\nA person says: {words}" for words in self._desk.hear())
 
     def _keep(self, calls: tuple[OpenCall, ...]) -> None:
         self._open = OpenCalls(calls=calls)

@@ -330,9 +330,7 @@ async def wait_a_little(desk: Desk, seconds: float) -> None:
 
 def spoken(desk: Desk) -> list[str]:
     """Words of people since the last time."""
-    heard = [f"A person says: {words}" for words in desk.messages]
-    desk.messages.clear()
-    return heard
+    return [f"A person says: {words}" for words in desk.hear()]
 
 
 def close(surface: Surface, why: str) -> None:

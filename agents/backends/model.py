@@ -43,11 +43,14 @@ class ModelBackend:
         try:
             async with self._provider:
                 while True:
-                    key = f"{self.name}/{surface.work.run_id}/session/{surface.work.closed}"
+                    own = f"{self.name}/{surface.work.run_id}"
+                    key = f"{own}/session/{surface.work.closed}"
                     session = Session(tools.desk, key)
                     if not session.messages:
                         session.add(self._provider.said(opening(tools.desk, surface)))
                     await self._work(session, surface)
+                    # It is closed: a run of many sessions does not stay in memory.
+                    tools.desk.log.forget(f"{key}/", f"{own}/answer/", f"{own}/call/")
         except t.ToolRefused as refused:
             log.info("%s: the turn ends: %s", tools.desk.name, refused)
 
@@ -119,8 +122,7 @@ class ModelBackend:
 
     def _hear(self, session: Session, desk: Desk) -> None:
         """Words of people, before the model speaks again."""
-        heard = [f"A person says: {words}" for words in desk.messages]
-        desk.messages.clear()
+        heard = [f"A person says: {words}" for words in desk.hear()]
         if heard:
             session.add(self._provider.said("\n".join(heard)))
 

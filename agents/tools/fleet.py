@@ -30,9 +30,7 @@ class Fleet:
             )
             if not desk.log.paused:
                 desk.set_state("THINKING")
-        messages = tuple(desk.messages)
-        desk.messages.clear()
-        return t.News(text=self.digest().text, messages=messages)
+        return t.News(text=self.digest().text, messages=tuple(desk.hear()))
 
     def digest(self) -> t.Text:
         """What changed since the last digest that this agent was given."""

@@ -179,7 +179,7 @@ async def waiting(fleet: Fleet) -> None:
 
 async def test_an_agent_edits_explores_hands_in_and_finishes(fleet, host, kind) -> None:
     at = await host(worker(WORK))
-    await fleet.start(backend(kind, at))
+    daemon = await fleet.start(backend(kind, at))
     await waiting(fleet)
 
     assert decided(fleet) == ["adopted"]
@@ -187,6 +187,9 @@ async def test_an_agent_edits_explores_hands_in_and_finishes(fleet, host, kind) 
     recipe = fleet.supervisor.repository.archive(commit).files["recipe.toml"]
     assert b'value = "fast"' in recipe
     assert fleet.station.started == {"a1-1/x0": 1}
+    # What a closed session was is in the journal alone.
+    sessions = {key.split("/")[3] for key in daemon.desk.log.records if "/session/" in key}
+    assert sessions == {"1"}
     told = lines(fleet)
     assert "agent: I look first." in told
     assert any(line.startswith("result: a1-1/x0:") for line in told)
