@@ -59,8 +59,9 @@ _UNPACK = "tar -x -f -\n"
 
 _COMMIT = """
 git add -A -- recipe notes 2>/dev/null || git add -A -- recipe
-printf '%s' "$MESSAGE" | git commit -q --no-verify --allow-empty -F -
-git update-ref "$BRANCH" HEAD
+tree=$(git write-tree)
+commit=$(printf '%s' "$MESSAGE" | git commit-tree "$tree" -p "$BASE")
+git update-ref "$BRANCH" "$commit"
 git bundle create -q - "^$BASE" "$BRANCH"
 """
 
@@ -131,11 +132,11 @@ class Workspace:
             message: Commit message, with its trailers.
             wall_s: Date of the commit; an equal change with an equal date is the same commit.
             files: The recipe folder, whole, by path relative to it; None commits the clone's
-                working tree as it stands, upon whatever is checked out.
+                working tree as it stands, whatever is checked out or was committed inside.
             notes: Files of the notes folder, by path relative to it, beside `files`.
 
         Returns:
-            A bundle with the commits of `branch` that `base` has not.
+            A bundle with the one commit of `branch`.
         """
         script = _PREPARE
         stdin = b""
