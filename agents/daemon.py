@@ -39,7 +39,7 @@ from robots.wire.commands import (
     StartBatch,
     StopAgent,
 )
-from robots.wire.events import DaemonStarted, Noted
+from robots.wire.events import DaemonStarted, Noted, TranscriptLine
 from robots.wire.journal import Journal, JournalFull
 from robots.wire.reception import Peer, Refused
 from robots.wire.records import Purpose, RecipeArchive
@@ -150,7 +150,11 @@ class AgentDaemon:
                 if desk.log.paused:
                     desk.set_state("THINKING", f"resumed by {peer.name}", resumed=True)
             case MessageAgent():
-                desk.tell(command.text)
+                desk.messages.append(command.text[:10_000])
+                line = TranscriptLine(
+                    turn=desk.log.turn, role="person", text=clean(command.text, 2000)
+                )
+                desk.record(line)
             case AnswerAgent():
                 if not desk.answer(command.question_id, command.text, peer.name):
                     raise Refused("not_asked: the agent does not wait for an answer to this")
@@ -189,7 +193,7 @@ class AgentDaemon:
             name=self.name,
             incarnation=self._server.incarnation,
             pid=os.getpid(),
-            restarts=desk.log.starts,
+            restarts=desk.starts,
             version=VERSION,
         )
         desk.record(started)

@@ -17,7 +17,7 @@ from agents.git.bundle import Gate
 from agents.git.notes import ResultNote, notes_ref, tag_discarded, write_note
 from agents.git.trailers import clean
 from agents.git.workspace import Workspace
-from agents.log import HEARD, AgentLog
+from agents.log import AgentLog
 from agents.settings import AgentSettings
 from agents.tools.calls import PAUSED, ToolRefused
 from agents.view import FINAL_DECISIONS, RunView, StationView
@@ -34,6 +34,7 @@ from robots.wire.events import (
     BatchFinished,
     CandidateDecided,
     ChampionChanged,
+    DaemonStarted,
     DecisionLearned,
     RunStarted,
     ToolCalled,
@@ -47,7 +48,7 @@ log = logging.getLogger(__name__)
 RUN_RECORD = "run"
 FROZEN = "frozen"
 FAR = 2**62
-MESSAGES_KEPT, MESSAGE_CHARACTERS = 50, 10_000
+MESSAGES_KEPT = 50
 T = TypeVar("T")
 
 
@@ -119,6 +120,7 @@ class Desk:
         self.supervisor_seq = 0
         self._state = ""
         self._known_seq = 0
+        self.starts = 0
         self._fold()
 
     # --- journal ---
@@ -163,21 +165,8 @@ class Desk:
         if question is None or question.question_id != question_id:
             return False
         self.record(AgentAnswered(question_id=question_id, text=clean(text, 2000), by=by))
-        self.messages.append(f"in answer to {question.text!r}: {text[:MESSAGE_CHARACTERS]}")
+        self.messages.append(f"in answer to {question.text!r}: {text[:10_000]}")
         return True
-
-    def tell(self, text: str) -> None:
-        """A person's words, for the backend's next turn; on record until it has heard them."""
-        self.record(TranscriptLine(turn=self.log.turn, role="person", text=clean(text, 2000)))
-        self.messages.append(text[:MESSAGE_CHARACTERS])
-
-    def hear(self) -> list[str]:
-        """What people have said since the last time."""
-        words = list(self.messages)
-        if words:
-            self.messages.clear()
-            self.record_backend(HEARD, b"")
-        return words
 
     def set_state(self, state: str, detail: str = "", *, resumed: bool = False) -> None:
         """Show another state word; PAUSED and STOPPED outlive the process.
@@ -339,9 +328,8 @@ class Desk:
         while rows := self._journal.rows(after, 1000):
             for row in rows:
                 self.log.apply(row.event, row.wall_s)
+                self.starts += isinstance(row.event, DaemonStarted)
                 after = row.seq
-        # What was said before a restart and not heard is heard after it.
-        self.messages.extend(self.log.words)
         # Paused before a restart is paused after it.
         self._state = "PAUSED" if self.log.paused else ""
         known = self.log.records.get(RUN_RECORD)

@@ -9,7 +9,6 @@ from robots.wire.events import (
     AnyEvent,
     BackendRecorded,
     CandidateSubmitted,
-    DaemonStarted,
     DecisionLearned,
     ExplorationFinished,
     IdeaCommitted,
@@ -18,9 +17,6 @@ from robots.wire.events import (
     TranscriptLine,
 )
 from robots.wire.records import Frozen
-
-# Record that says: what people had said until here was given to the backend.
-HEARD = "heard"
 
 
 class Work(Frozen):
@@ -44,8 +40,6 @@ class AgentLog:
     Attributes:
         asked: Ids of all questions that it asked.
         question: The one that no person has answered yet.
-        words: What people said and the backend has not heard.
-        starts: How often the daemon was started.
     """
 
     def __init__(self) -> None:
@@ -55,8 +49,6 @@ class AgentLog:
         self.records: dict[str, bytes] = {}
         self.asked: set[str] = set()
         self.question: AgentAsked | None = None
-        self.words: list[str] = []
-        self.starts = 0
         self.robot_s = 0.0
         self.turn = 0
         self.paused = False
@@ -75,17 +67,18 @@ class AgentLog:
                 self._change(event.idea_id, decision=event.decision)
             case ToolCalled():
                 self.calls.add(event.call_id)
-            case AgentAsked() | AgentAnswered() | TranscriptLine():
-                self._talk(event)
+            case AgentAsked():
+                self.asked.add(event.question_id)
+                self.question = event
+            case AgentAnswered():
+                self.question = None
             case ExplorationFinished():
                 self.explored[event.batch_id] = event
                 self.robot_s += event.robot_s
             case BackendRecorded():
                 self.records[event.backend] = event.record
-                if event.backend == HEARD:
-                    self.words.clear()
-            case DaemonStarted():
-                self.starts += 1
+            case TranscriptLine():
+                self.turn = max(self.turn, event.turn)
             case AgentStateChanged():
                 self.paused = event.state == "PAUSED"
                 self.stopped = event.state == "STOPPED"
@@ -106,20 +99,6 @@ class AgentLog:
         """Drop records that nothing asks for any more; the journal keeps them."""
         for key in [key for key in self.records if key.startswith(prefixes)]:
             del self.records[key]
-
-    def _talk(self, event: AgentAsked | AgentAnswered | TranscriptLine) -> None:
-        match event:
-            case AgentAsked():
-                self.asked.add(event.question_id)
-                self.question = event
-            case AgentAnswered():
-                if self.question is not None:
-                    self.words.append(f"in answer to {self.question.text!r}: {event.text}")
-                self.question = None
-            case TranscriptLine():
-                self.turn = max(self.turn, event.turn)
-                if event.role == "person":
-                    self.words.append(event.text)
 
     def _change(self, idea_id: str, **fields: str | bool) -> None:
         self.ideas[idea_id] = replace(self.ideas[idea_id], **fields)

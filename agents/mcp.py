@@ -174,7 +174,9 @@ class ToolServer:
 
     def _words(self) -> str:
         """What people have said meanwhile: a program that works hears it with its next answer."""
-        return "".join(f"\n\nA person says: {words}" for words in self._desk.hear())
+        heard = "".join(f"\n\nA person says: {words}" for words in self._desk.messages)
+        self._desk.messages.clear()
+        return heard
 
     def _keep(self, calls: tuple[OpenCall, ...]) -> None:
         self._open = OpenCalls(calls=calls)

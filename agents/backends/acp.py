@@ -330,7 +330,9 @@ async def wait_a_little(desk: Desk, seconds: float) -> None:
 
 def spoken(desk: Desk) -> list[str]:
     """Words of people since the last time."""
-    return [f"A person says: {words}" for words in desk.hear()]
+    heard = [f"A person says: {words}" for words in desk.messages]
+    desk.messages.clear()
+    return heard
 
 
 def close(surface: Surface, why: str) -> None:

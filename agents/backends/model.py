@@ -122,7 +122,8 @@ class ModelBackend:
 
     def _hear(self, session: Session, desk: Desk) -> None:
         """Words of people, before the model speaks again."""
-        heard = [f"A person says: {words}" for words in desk.hear()]
+        heard = [f"A person says: {words}" for words in desk.messages]
+        desk.messages.clear()
         if heard:
             session.add(self._provider.said("\n".join(heard)))
 

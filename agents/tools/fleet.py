@@ -30,7 +30,9 @@ class Fleet:
             )
             if not desk.log.paused:
                 desk.set_state("THINKING")
-        return t.News(text=self.digest().text, messages=tuple(desk.hear()))
+        messages = tuple(desk.messages)
+        desk.messages.clear()
+        return t.News(text=self.digest().text, messages=messages)
 
     def digest(self) -> t.Text:
         """What changed since the last digest that this agent was given."""
