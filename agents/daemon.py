@@ -39,6 +39,7 @@ from robots.wire.commands import (
     StartBatch,
     StopAgent,
 )
+from robots.wire.endpoints import socket_path
 from robots.wire.events import DaemonStarted, Noted, TranscriptLine
 from robots.wire.journal import Journal, JournalFull
 from robots.wire.reception import Peer, Refused
@@ -92,6 +93,7 @@ class AgentDaemon:
         self.desk = Desk(name, settings, journal, clock, self._station, self._supervisor)
         self.desk.home = home
         self.desk.literature = Path(settings.literature or home / "literature").expanduser()
+        self.desk.gateway = socket_path(home, name, "api")
         self.tools = Toolbox(self.desk)
         self._detail = ""
         self._resumed = 0

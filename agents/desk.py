@@ -114,6 +114,7 @@ class Desk:
         self.workspace: Workspace | None = None
         self.home = Path()
         self.literature = Path()
+        self.gateway = Path()
         self.supervisor_lost_s: float | None = None
         self._journal = journal
         self._changed = asyncio.Condition()

@@ -28,6 +28,8 @@ from recipes import shipped
 from robots.station.archive import ArchiveRefused
 
 SEEDS = (1, 2, 3, 4, 5)
+FEW = 1 / 3
+"""Share of the demonstrations that a residual's base is cloned from."""
 T_95 = {1: 6.314, 2: 2.920, 3: 2.353, 4: 2.132, 5: 2.015, 6: 1.943, 7: 1.895, 8: 1.860, 9: 1.833}
 """One-sided 95% quantiles of Student's t by degrees of freedom."""
 
@@ -43,6 +45,7 @@ class Cell:
         train: Values of `[train]` that differ from the recipe's.
         knobs: Values of knobs with which it is scored.
         of: Cell whose trained recipe is scored, "" for its own.
+        share: Of the demonstrations.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Cell:
     train: Settings = field(default_factory=dict)
     knobs: Settings = field(default_factory=dict)
     of: str = ""
+    share: float = 1.0
 
 
 PAIRS = {
@@ -61,14 +65,14 @@ PAIRS = {
 
 def cells(seeds: Sequence[int]) -> list[Cell]:
     """All that are required."""
-    plain = {"bc_weight": 0.0, "bc_steps": 0, "imitate_successes": False}
+    plain = {"bc_weight": 0.0, "bc_steps": 0, "imitate_successes": False, "spread": 7.0}
     found: list[Cell] = []
     for seed in seeds:
         trained = f"residual-residual-{seed}"
         found += [
             Cell(f"online_rl-bc_regularised-{seed}", "online_rl", seed),
             Cell(f"online_rl-plain_sac-{seed}", "online_rl", seed, train=plain),
-            Cell(trained, "residual", seed),
+            Cell(trained, "residual", seed, share=FEW),
             Cell(f"residual-base-{seed}", "residual", seed, knobs={"residual": 0.0}, of=trained),
         ]
     for name in ("behavior_cloning", "offline_rl", "dagger"):
@@ -115,7 +119,7 @@ class Bench:
     def _train(self, cell: Cell) -> dict[str, Any]:
         files = shipped.pack(self.options.task, cell.recipe).files
         folder = self._laid(cell.name, files, cell.train, {}, cell.seed)
-        data = self._demonstrations(cell.seed)
+        data = self._demonstrations(cell.seed, round(self.options.demonstrations * cell.share))
         told = self._enpire(
             *("train", str(folder), *self._task, "--data", str(data), "--id", cell.name),
             *("--minutes", str(self.options.minutes + 30.0)),
@@ -126,11 +130,10 @@ class Bench:
         rows = [json.loads(line) for line in log.read_text().splitlines()]
         return {**told, "last": next(r for r in reversed(rows) if r["kind"] == "progress")}
 
-    def _demonstrations(self, seed: int) -> Path:
-        """A seed's demonstrations: the same for all its cells."""
-        folder = self.results / f"demonstrations-{seed}"
+    def _demonstrations(self, seed: int, wanted: int) -> Path:
+        """So many of a seed's demonstrations: the same for all its cells that have as many."""
+        folder = self.results / f"demonstrations-{seed}-{wanted}"
         recorded, data = folder / "recordings", folder / "dataset"
-        wanted = self.options.demonstrations
         if not (folder / "done").exists():
             shutil.rmtree(folder, ignore_errors=True)
             many = str(wanted)

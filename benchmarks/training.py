@@ -5,9 +5,10 @@
 
 An update is the same on both sides: a batch drawn from a full replay buffer, one step of critics,
 actor and temperature, one of the targets. Networks (MLP 256-256, no layer normalisation, the
-minimum over all critics), batch, learning rates and threads are equal; rounds alternate in one
-process, so that a busy machine is busy for both. `ours_as_used` is our learner with what recipes add:
-layer normalisation, a random pair of targets and half of each batch from demonstrations.
+minimum over all critics in targets and for the actor), batch, learning rates and threads are equal;
+rounds alternate in one process, so that a busy machine is busy for both. `ours_as_used` is our
+learner with what recipes add: layer normalisation, a random pair of targets, the critics' mean for
+the actor and half of each batch from demonstrations.
 
 `--parity`: the same steps of Pendulum-v1 from the same seeds, then 20 episodes without noise.
 Needs the extra `bench`: `pip install -c constraints.txt -e '.[bench]'`.
@@ -298,7 +299,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--parity", action="store_true", help="what is learned, not how fast")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=5_000)
     parser.add_argument("--resume", type=Path, help="JSON lines: finished cells are kept there")
     options = parser.parse_args()

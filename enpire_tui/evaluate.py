@@ -268,7 +268,7 @@ def _cores() -> int:
 
 def work() -> int:
     """A worker: one share in, one JSON line an episode out."""
-    from robots.station.scoring import evaluate
+    from robots.station.scoring import Scorer
 
     share = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Share)
 
@@ -277,14 +277,9 @@ def work() -> int:
         sys.stdout.buffer.write(msgspec.json.encode(episode) + b"\n")
         sys.stdout.buffer.flush()
 
-    evaluate(
-        share.recipe,
-        share.task,
-        share.episodes,
-        station_seed=share.station_seed,
-        progress=tell,
-        record=Path(share.record) if share.record else None,
-    )
+    record = Path(share.record) if share.record else None
+    with Scorer(share.task, station_seed=share.station_seed) as scorer:
+        scorer.run(share.recipe, share.episodes, progress=tell, record=record)
     return DONE
 
 

@@ -112,13 +112,16 @@ class Ledger:
 
 async def serve(home: Path) -> None:
     """Run the gateway until SIGTERM."""
+    from agents.gateway.arxiv import Arxiv
     from agents.gateway.proxy import Gateway
 
     settings = load_settings(home / "gateway" / "gateway.toml")
     clock = SystemClock()
     journal = SqliteJournal.open(home / "journals" / f"{NAME}.db", clock)
     ledger = Ledger(journal, settings)
-    gateway = Gateway(settings, ledger.budget, ledger.record)
+    offline = settings.gateway.mode == "replay"
+    arxiv = Arxiv(settings.arxiv, home / "gateway" / "arxiv", clock, offline=offline)
+    gateway = Gateway(settings, ledger.budget, ledger.record, arxiv)
 
     async def handle(command: AnyCommand, peer: Peer) -> msgspec.Struct | None:
         if isinstance(command, GetStatus):

@@ -8,13 +8,14 @@ passed on as it arrives and counted on the way, also when either side ends it ea
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, web
 
+from agents.gateway.arxiv import PAPER, SEARCH, Arxiv, ArxivRefused
 from agents.gateway.budget import Budget
 from agents.gateway.exchanges import Exchange, Exchanges, name_of
 from agents.gateway.limiter import LONGEST_WAIT_S, Limiter, Pace
@@ -78,10 +79,18 @@ class Gateway:
         settings: Providers and slices.
         budget: Fold over the journal; the caller feeds it what `record` journals.
         record: Journals an event before this returns.
+        arxiv: Asked for papers; without one such requests are refused like any other path.
     """
 
-    def __init__(self, settings: GatewaySettings, budget: Budget, record: Record) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        budget: Budget,
+        record: Record,
+        arxiv: Arxiv | None = None,
+    ) -> None:
         self._settings = settings
+        self._arxiv = arxiv
         self._budget = budget
         self._record = record
         self._exchanges_kept = Exchanges(Path(settings.gateway.folder))
@@ -102,7 +111,9 @@ class Gateway:
         # The host's proxy variables and cookies are no part of an agent's request.
         self._session = ClientSession(timeout=timeout, trust_env=False)
         for agent, path in sockets.items():
-            app = web.Application(client_max_size=REQUEST_LIMIT_BYTES)
+            app = web.Application(
+                client_max_size=REQUEST_LIMIT_BYTES, middlewares=[self._no_proxy(agent)]
+            )
             app.router.add_route("*", "/{tail:.*}", self._handler(agent))
             runner = web.AppRunner(
                 app, access_log=None, handler_cancellation=True, shutdown_timeout=CLOSE_S
@@ -132,6 +143,8 @@ class Gateway:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        if self._arxiv is not None:
+            await self._arxiv.close()
 
     def _handler(self, agent: str) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -139,7 +152,23 @@ class Gateway:
 
         return handle
 
+    def _no_proxy(self, agent: str) -> Callable[..., Any]:
+        """Before any route: whoever names a host (`CONNECT`, `GET http://host/`) is refused."""
+
+        @web.middleware
+        async def asked_of_us(
+            request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        ) -> web.StreamResponse:
+            if request.raw_path.startswith("/"):
+                return await handler(request)
+            reason = f"not_allowed: {request.method} {request.raw_path:.200}"
+            return self._refuse(agent, f"{reason}; only paths of this gateway are", 404)
+
+        return asked_of_us
+
     async def _answer(self, agent: str, request: web.Request) -> web.StreamResponse:
+        if request.path in (SEARCH, PAPER) and request.method == "GET" and self._arxiv is not None:
+            return await self._of_papers(agent, request, self._arxiv)
         provider = provider_of(request.path)
         if provider is None or request.method != "POST" or provider not in self._settings.providers:
             return self._refuse(agent, f"not_allowed: {request.method} {request.path}", 404)
@@ -158,6 +187,12 @@ class Gateway:
         self._exchanges.add(exchange)
         exchange.add_done_callback(self._ended)
         return await asyncio.shield(exchange)
+
+    async def _of_papers(self, agent: str, request: web.Request, arxiv: Arxiv) -> web.Response:
+        try:
+            return web.Response(text=await arxiv.answer(request.path, request.query))
+        except ArxivRefused as refused:
+            return self._refuse(agent, str(refused), refused.status)
 
     def _ended(self, exchange: "asyncio.Future[web.StreamResponse]") -> None:
         self._exchanges.discard(exchange)

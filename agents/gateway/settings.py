@@ -14,6 +14,9 @@ Read from `<home>/gateway/gateway.toml`:
     [gateway]
     mode = "record"                   # or "replay", without any provider; "forward" by default
     folder = "/var/lib/enpire/exchanges"
+
+    [arxiv]
+    enabled = true                    # agents may search and read arXiv; false by default
 """
 
 import logging
@@ -64,6 +67,16 @@ class ModeSettings(Frozen):
     folder: str = ""
 
 
+ARXIV = "https://export.arxiv.org"
+
+
+class ArxivSettings(Frozen):
+    """Whether agents may search and read arXiv, and where: its host for programs, or a mirror."""
+
+    enabled: bool = False
+    base_url: str = ARXIV
+
+
 class GatewaySettings(Frozen):
     """The whole file.
 
@@ -77,6 +90,7 @@ class GatewaySettings(Frozen):
     agents: dict[str, AgentSettings] = msgspec.field(default_factory=dict[str, AgentSettings])
     concurrency: int = 16
     gateway: ModeSettings = ModeSettings()
+    arxiv: ArxivSettings = ArxivSettings()
 
 
 def load_settings(path: Path) -> GatewaySettings:
@@ -98,12 +112,11 @@ def load_settings(path: Path) -> GatewaySettings:
             f"{path}: gateway.mode is {settings.gateway.mode!r} without gateway.folder; "
             "name the folder of the exchanges."
         )
-    for name, provider in settings.providers.items():
-        parts = urlsplit(provider.base_url)
+    asked = {f"providers.{name}": each.base_url for name, each in settings.providers.items()}
+    for key, base_url in (asked | {"arxiv": settings.arxiv.base_url}).items():
+        parts = urlsplit(base_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise SettingsRefused(
-                f"{path}: providers.{name}.base_url is {provider.base_url!r}; give http(s)://host."
-            )
+            raise SettingsRefused(f"{path}: {key}.base_url is {base_url!r}; give http(s)://host.")
     return settings
 
 

@@ -12,6 +12,7 @@ from agents.tools import calls as t
 from agents.tools.bench import Bench
 from agents.tools.fleet import Fleet
 from agents.tools.ideas import Ideas
+from agents.tools.papers import Papers
 from agents.tools.training import Training
 from agents.tools.tree import Tree
 
@@ -27,6 +28,7 @@ class Toolbox:
         self.fleet = Fleet(desk, self.tree)
         self.training = Training(desk, self.tree)
         self.literature = Literature(desk.literature)
+        self.papers = Papers(desk.gateway)
 
     async def call(self, call: t.AnyCall) -> t.ToolResult:  # noqa: C901 - one arm a tool.
         """Run a tool.

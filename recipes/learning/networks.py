@@ -86,6 +86,27 @@ class Ensemble(nn.Module):
                 hidden = nn.functional.relu(hidden, inplace=True)
         return hidden
 
+    def least(self, inputs: Tensor) -> Tensor:
+        """The smallest of the members' outputs for each input, differentiable by the inputs.
+
+        A minimum's gradient passes through one member alone: all are evaluated without gradients,
+        then each on the inputs for which it is the smallest, which spares the others' backward pass.
+
+        Args:
+            inputs: (batch, in).
+
+        Returns:
+            (batch, out); out is 1.
+        """
+        with torch.no_grad():
+            member = self(inputs).squeeze(-1).argmin(0)
+        found = inputs.new_zeros(len(inputs), 1)
+        for number in member.unique().tolist():
+            rows = (member == number).nonzero().squeeze(-1)
+            value = self(inputs.index_select(0, rows), [number])[0]
+            found = found.index_copy(0, rows, value)
+        return found
+
 
 class Actor(nn.Module):
     """A Gaussian squashed by tanh: actions in (-1, 1).
@@ -95,18 +116,26 @@ class Actor(nn.Module):
         actions: Numbers of an action.
         hidden: Units of each hidden layer.
         layer_norm: Normalise before each ReLU.
+        widest: Largest standard deviation, before squashing.
     """
 
     def __init__(
-        self, observations: int, actions: int, hidden: Sequence[int], *, layer_norm: bool = False
+        self,
+        observations: int,
+        actions: int,
+        hidden: Sequence[int],
+        *,
+        layer_norm: bool = False,
+        widest: float = math.exp(LOG_STD[1]),
     ) -> None:
         super().__init__()
         self.net = mlp((observations, *hidden, 2 * actions), layer_norm=layer_norm)
+        self._log_std = (LOG_STD[0], math.log(widest))
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation before squashing, (batch, actions) each."""
         mean, log_std = self.net(observation).chunk(2, dim=-1)
-        return mean, log_std.clamp(*LOG_STD)
+        return mean, log_std.clamp(*self._log_std)
 
     def sample(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Drawn actions (batch, actions) and their log-probabilities (batch,)."""

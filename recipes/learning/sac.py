@@ -5,6 +5,7 @@ targets and batches half of demonstrations as in RLPD (arXiv 2302.02948); the ac
 the demonstrated actions (BC term) or add to a base policy's (residual).
 """
 
+import math
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from recipes.learning.checkpoint import Part
-from recipes.learning.networks import Actor, Ensemble, follow
+from recipes.learning.networks import LOG_STD, Actor, Ensemble, follow
 
 Batch = Mapping[str, Tensor]
 
@@ -24,10 +25,13 @@ class Settings:
 
     Attributes:
         critics: Members of the ensemble.
-        pair: How many targets, drawn at random, the minimum is over; 0 for all.
+        pair: How many targets, drawn at random, the minimum is over; 0 for all, and then the actor
+            goes by the least critic as well.
         bc_weight: Weight of the BC term, against the critics' mean value scaled to about 1.
         layer_norm: Of the critics.
         actor_layer_norm: Of the actor.
+        widest: Largest standard deviation of its actions before squashing; the temperature alone
+            keeps entropy from falling below what is wanted, never from rising.
         backup_entropy: Whether targets hold the entropy bonus; RLPD leaves it out.
     """
 
@@ -42,6 +46,7 @@ class Settings:
     bc_weight: float = 0.0
     layer_norm: bool = True
     actor_layer_norm: bool = False
+    widest: float = math.exp(LOG_STD[1])
     backup_entropy: bool = True
 
 
@@ -63,7 +68,9 @@ class Sac:
     ) -> None:
         self.settings = s = settings
         self.device = torch.device(device)
-        actor = Actor(observations, actions, s.hidden, layer_norm=s.actor_layer_norm)
+        actor = Actor(
+            observations, actions, s.hidden, layer_norm=s.actor_layer_norm, widest=s.widest
+        )
         self.actor = actor.to(self.device)
         sizes = (observations + actions, *s.hidden, 1)
         self.critics = Ensemble(s.critics, sizes, layer_norm=s.layer_norm).to(self.device)
@@ -128,9 +135,14 @@ class Sac:
         action, log_prob = self.actor.sample(observation)
         for parameter in self.critics.parameters():
             parameter.requires_grad_(False)
-        value = self.critics(torch.cat((observation, action), -1)).squeeze(-1)
-        # SAC takes the worse of two; with many critics their mean does as well (REDQ, 2101.05982).
-        value = value.amin(0) if s.critics <= 2 else value.mean(0)
+        judged = torch.cat((observation, action), -1)
+        # SAC takes the least; with a random pair in the targets the mean of all (REDQ, 2101.05982).
+        if s.critics <= 2:
+            value = self.critics(judged).squeeze(-1).amin(0)
+        elif s.pair:
+            value = self.critics(judged).squeeze(-1).mean(0)
+        else:
+            value = self.critics.least(judged).squeeze(-1)
         told: dict[str, Tensor] = {}
         loss = (self.log_alpha.exp().detach() * log_prob - value).mean()
         if s.bc_weight and demonstrations is not None:

@@ -5,6 +5,7 @@ after every fiftieth, and without a second look: so what is counted here is more
 quarantine a station. Then one camera after another is moved.
 """
 
+import contextlib
 import math
 import secrets
 import tempfile
@@ -107,14 +108,13 @@ def run(
                 task.manifest_sha256(),
                 known,
             )
-            with Bench(task, int(rng.integers(1 << 31)), sandboxed=sandboxed) as bench:
-                child = bench.children.verify()
-                try:
-                    for look in _Station(bench, child, watch, rng).looks(size):
-                        looks.append(look)
-                        told(look)
-                finally:
-                    child.close()
+            with (
+                Bench(task, int(rng.integers(1 << 31)), sandboxed=sandboxed) as bench,
+                contextlib.closing(bench.children.verify()) as child,
+            ):
+                for look in _Station(bench, child, watch, rng).looks(size):
+                    looks.append(look)
+                    told(look)
     return figures(looks, len(known))
 
 

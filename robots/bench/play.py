@@ -1,5 +1,6 @@
 """Checks of a task in play: resets, verifier, stillness, evidence, recipes."""
 
+import contextlib
 from typing import Any, cast
 
 import numpy as np
@@ -55,11 +56,8 @@ def verify(bench: Bench) -> str:
         if image.min() == image.max():
             raise Nonconforming(f"camera {name}: every pixel is {image.min()}; light the scene")
     try:
-        child = bench.children.verify()
-        try:
+        with contextlib.closing(bench.children.verify()) as child:
             verdict = child.call("verify", images, bench.driver.observe()).value
-        finally:
-            child.close()
     except ChildFailed as error:
         raise Nonconforming(f"verify.py: {error.reason}: {error.line}") from None
     given = cast("dict[str, object]", verdict) if isinstance(verdict, dict) else {}
@@ -117,12 +115,9 @@ def recipe(bench: Bench, packed: RecipeArchive | str) -> str:
         raise Nonconforming(packed)
     seen = bench.driver.observe()
     try:
-        policy = bench.children.policy(packed)
-        try:
+        with contextlib.closing(bench.children.policy(packed)) as policy:
             policy.reset(seen)
             action = policy.act(seen).action
-        finally:
-            policy.close()
     except ChildFailed as error:
         raise Nonconforming(f"policy.py: {error.reason}: {error.line}") from None
     values = validated(action, bench.task.spec.limits)

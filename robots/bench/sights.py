@@ -1,5 +1,6 @@
 """The verifier's score: its verdicts on freshly drawn scenes against the audit's truth."""
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -98,15 +99,14 @@ def run(
     wrong: dict[str, int] = dict.fromkeys(kinds, 0)
     latencies_s: list[float] = []
     for start in range(0, len(kinds), SCENES_PER_STATION):
-        with Bench(task, int(rng.integers(1 << 31)), sandboxed=sandboxed) as bench:
-            child = bench.children.verify()
-            try:
-                for index, kind in enumerate(kinds[start : start + SCENES_PER_STATION], start):
-                    sighting = _sighted(bench, child, rng, kind, index, latencies_s)
-                    wrong[kind] += sighting.wrong
-                    told(sighting)
-            finally:
-                child.close()
+        with (
+            Bench(task, int(rng.integers(1 << 31)), sandboxed=sandboxed) as bench,
+            contextlib.closing(bench.children.verify()) as child,
+        ):
+            for index, kind in enumerate(kinds[start : start + SCENES_PER_STATION], start):
+                sighting = _sighted(bench, child, rng, kind, index, latencies_s)
+                wrong[kind] += sighting.wrong
+                told(sighting)
     return VerifierFigures(
         false_positives=sum(wrong.values()) - wrong[POSITIVE],
         negatives=negatives,

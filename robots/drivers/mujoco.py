@@ -227,8 +227,12 @@ class MujocoDriver:
         return self._cameras.render(self.data)
 
     def scene(self) -> NDArray[np.float64]:
-        """Where everything in the world is, for pictures; from any thread, and then perhaps torn."""
-        return self.data.qpos.copy()
+        """Where everything in the world is, for pictures; from any thread, and then perhaps torn.
+
+        Joints (qpos), then positions and orientations of the bodies that the task places (mocap).
+        """
+        data = self.data
+        return np.concatenate([data.qpos, data.mocap_pos.ravel(), data.mocap_quat.ravel()])
 
     def retracted(self, observation: Observation) -> bool:
         return bool(self.simulation.retracted(observation))

@@ -20,13 +20,12 @@ from robots.station.children import printable
 from robots.station.glimpses import Glimpses
 from robots.station.ledger import Ledger, sha256_of
 from robots.station.recording import Recorder, RecordingInfo, Trace
-from robots.station.reports import ledger_record
+from robots.station.reports import finished_event, ledger_record
 from robots.station.rollout import BatchPlan, Rig
 from robots.station.trying import Desk, Errand, Trier
 from robots.wire.clock import Clock
 from robots.wire.events import (
     AnyEvent,
-    BatchFinished,
     EpisodeFinished,
     EpisodeStarted,
     Noted,
@@ -186,20 +185,7 @@ class Crew:
         if end.void_reason == MANIFEST_CHANGED:
             text = f"ALARM: the environment of {rig.task.spec.name} was edited in {rig.task.folder}"
             self.send(Noted(level="error", text=text))
-        self.tell(
-            BatchFinished(
-                batch_id=plan.batch_id,
-                purpose=plan.purpose,
-                commit=plan.commit,
-                idea_id=plan.idea_id,
-                counts=end.counts,
-                void=end.void,
-                void_reason=end.void_reason,
-                seconds=record.seconds,
-                ledger_sha256=sha256_of(signed),
-            ),
-            durable=True,
-        )
+        self.tell(finished_event(record, sha256_of(signed)), durable=True)
 
     def _fault(self, name: str, fault: Exception) -> None:
         """The rig broke: stop, tell, and leave a batch to go on after a release."""

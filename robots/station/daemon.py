@@ -47,7 +47,7 @@ from robots.wire.events import (
 from robots.wire.journal import Journal
 from robots.wire.reception import Peer, Refused
 from robots.wire.records import LedgerRecord, Purpose, Role
-from robots.wire.station_replies import BatchPhase, BatchState, Done, EpisodeEvidence, StationReport
+from robots.wire.station_replies import BatchPhase, BatchState, Done, StationReport
 from robots.wire.telemetry import StationTelemetry
 
 log = logging.getLogger(__name__)
@@ -203,8 +203,8 @@ class Station:
                 return self._cancel(command, peer)
             case commands.GetFrame():
                 return await self._stills.take(self._rig)
-            case commands.GetEpisode():
-                return self._episode(command, peer)
+            case commands.GetEpisode() | commands.GetFrames():
+                return await self._shown(command, peer)
             case commands.OnBehalf() | commands.GetApproval():
                 return self._setup.handle(command, next(iter(self._batches.open), ""))
             case commands.RenewGrant():
@@ -249,10 +249,15 @@ class Station:
         self.authority.cancel(command.batch_id, f"{command.reason} (by {peer.name})")
         return self._state(command.batch_id)
 
-    def _episode(self, command: commands.GetEpisode, peer: Peer) -> EpisodeEvidence:
+    async def _shown(
+        self, command: commands.GetEpisode | commands.GetFrames, peer: Peer
+    ) -> msgspec.Struct:
         state, batch = self._state(command.batch_id), self._batches.open.get(command.batch_id)
         running = batch.episodes if batch is not None else ()
-        return self._evidence.shown(state, running, command.index, peer.role)
+        if isinstance(command, commands.GetEpisode):
+            return self._evidence.shown(state, running, command.index, peer.role)
+        watched = self._evidence.watched(state, running, command.index, peer.role)
+        return await self._stills.frames(self._rig, command, *watched)
 
     def _renew(self, command: commands.RenewGrant) -> Done:
         try:

@@ -85,6 +85,8 @@ class EpisodeRunner:
         self._fired.clear()
         self._steps, self._cpu_s, self._robot_s = 0, 0.0, 0.0
         result = self._whole(seed, policy, trace)
+        if trace is not None:
+            trace.end(self._steps, self._robot_s)
         env.driver.stop()
         tags: tuple[str, ...] = (result.detail,) if result.detail else ()
         figures: dict[str, float] = {}

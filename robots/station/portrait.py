@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import msgspec
+
 from robots.safety.table import Condition
 from robots.station.authority import Authority
 from robots.station.batches import Batches
@@ -95,12 +97,8 @@ class Portrait(NamedTuple):
             return told
         live = self.rig.runner.live() if self.rig is not None else None
         outcomes = [_OUTCOMES[episode.outcome.value] for episode in running.episodes]
-        return StationTelemetry(
-            station=told.station,
-            word=told.word,
-            mode=told.mode,
-            held=told.held,
-            grant_s=told.grant_s,
+        return msgspec.structs.replace(
+            told,
             batch_id=running.accepted.batch_id,
             purpose=running.accepted.purpose.value,
             idea_id=running.accepted.idea_id,

@@ -100,18 +100,11 @@ class ControlLoop:
         except DriverError as error:
             self._fault(Fault(Condition.BUS_STALE, str(error)))
 
-    def lost(self) -> bool:
-        """Whether the action in force became too old to count since the last question."""
+    def had(self, condition: Condition) -> bool:
+        """Whether the action in force became this old since the last question."""
         with self._lock:
-            found = Condition.ACTION_LOST in self.seen
-            self.seen.discard(Condition.ACTION_LOST)
-            return found
-
-    def stale(self) -> bool:
-        """Whether the robot held for want of a fresh action since the last question."""
-        with self._lock:
-            found = Condition.ACTION_STALE in self.seen
-            self.seen.discard(Condition.ACTION_STALE)
+            found = condition in self.seen
+            self.seen.discard(condition)
             return found
 
     def _aged(self, now_s: float) -> Condition | None:
@@ -160,8 +153,7 @@ class Realtime:
     def begin(self) -> None:
         self._driver.begin()
         self.loop.hold()
-        self.loop.lost()
-        self.loop.stale()
+        self.loop.seen.clear()
         self._begun_s = self._next_step_s = time.monotonic()
 
     def observe(self) -> Observation:
@@ -174,9 +166,9 @@ class Realtime:
             False if the action before it was in force for too long: the robot holds.
         """
         del latency_s
-        if self.loop.stale():
+        if self.loop.had(Condition.ACTION_STALE):
             self._report(Condition.ACTION_STALE)
-        if self.loop.lost():
+        if self.loop.had(Condition.ACTION_LOST):
             self._report(Condition.ACTION_LOST)
             self.loop.hold()
             return False

@@ -7,9 +7,9 @@ leaves whole files only. Frame count equals row count by construction.
 import contextlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -24,17 +24,48 @@ SPARSE_EVERY = 15
 QUOTA_BYTES = 2 << 30
 
 
+class Moment(NamedTuple):
+    """Where everything was after a policy step, for pictures.
+
+    Attributes:
+        step: Policy steps that had been made.
+        time_s: Since the episode began, on the station's clock.
+        positions: As `MujocoDriver.scene` gives them.
+    """
+
+    step: int
+    time_s: float
+    positions: NDArray[np.float64]
+
+
 class Trace:
     """Steps of one episode, as they were.
 
     Args:
         every: Keep each n-th step.
+        scene: Where everything is, asked at each kept step and at the end; None where the driver
+            cannot tell. It is the simulation's truth: no recording and no evidence holds it.
     """
 
-    __slots__ = ("_actions", "_every", "_observations", "_seen", "_setpoints", "_times")
+    __slots__ = (
+        "_actions",
+        "_every",
+        "_observations",
+        "_scene",
+        "_seen",
+        "_setpoints",
+        "_times",
+        "moments",
+    )
 
-    def __init__(self, every: int = SPARSE_EVERY) -> None:
+    def __init__(
+        self,
+        every: int = SPARSE_EVERY,
+        scene: Callable[[], NDArray[np.float64]] | None = None,
+    ) -> None:
         self._every = every
+        self._scene = scene
+        self.moments: list[Moment] = []
         self._seen = 0
         self._times: list[float] = []
         self._observations: list[Observation] = []
@@ -55,6 +86,13 @@ class Trace:
             self._actions.append(action)
             self._setpoints.append(list(setpoint))
         self._seen += 1
+        if self._scene is not None and self._seen % SPARSE_EVERY == 1:
+            self.moments.append(Moment(self._seen, time_s, self._scene()))
+
+    def end(self, steps: int, time_s: float) -> None:
+        """The episode is over, after so many policy steps: how it was left is kept as well."""
+        if self._scene is not None and steps:
+            self.moments.append(Moment(steps, time_s, self._scene()))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Columns by name, one row a kept step: time_s, observation.KEY, action, executed."""

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from robots.station.recording import Trace
+from robots.station.recording import Moment, Trace
 from robots.station.rollout import BatchEnd, BatchPlan
 from robots.wire import codec
 from robots.wire.events import BatchFinished, EpisodeFinished
@@ -84,6 +84,12 @@ def may_see(purpose: Purpose, episode: Episode, role: Role) -> bool:
     return purpose is Purpose.EVALUATE and episode.outcome is Outcome.FAILURE
 
 
+def may_watch(purpose: Purpose, role: Role) -> bool:
+    """Whether pictures of an episode may be shown: of sealed batches an agent sees none."""
+    # SAFETY: a picture tells exactly where a sealed episode began, and what the verifier saw of it.
+    return purpose is Purpose.EXPLORE or role is not Role.AGENT
+
+
 class Evidence:
     """The courses of the last episodes, in memory."""
 
@@ -111,17 +117,51 @@ class Evidence:
         Raises:
             Refused: There is no such episode, or it is not theirs to see.
         """
-        if state.signed is not None:
-            running = codec.decode(state.signed.body, LedgerRecord).episodes
-        for episode in running:
-            if episode.index == index:
-                if not may_see(state.purpose, episode, role):
-                    raise Refused("sealed: of sealed batches failures only are shown")
-                return self.of(state.batch_id, episode)
-        raise Refused(f"unknown_episode: {index} of {state.batch_id}")
+        episode = _episode(state, running, index)
+        if not may_see(state.purpose, episode, role):
+            raise Refused("sealed: of sealed batches failures only are shown")
+        return self.of(state.batch_id, episode)
+
+    def watched(
+        self, state: BatchState, running: Iterable[Episode], index: int, role: Role
+    ) -> tuple[Episode, list[Moment]]:
+        """An episode of a batch with what pictures of it are drawn from, to those who may see them.
+
+        Raises:
+            Refused: There is no such episode, it is not theirs to see, or nothing is left of it.
+        """
+        if not may_watch(state.purpose, role):
+            raise Refused("sealed: of sealed batches no pictures are shown to agents")
+        episode = _episode(state, running, index)
+        trace = self._traces.get((state.batch_id, index))
+        if trace is None:
+            raise Refused(
+                f"no_frames: the course of episode {index} of {state.batch_id} is no longer kept; "
+                f"a station keeps the last {self._limit} until it restarts"
+            )
+        if not trace.moments:
+            raise Refused(
+                "no_frames: this station's driver does not tell where things were, or the episode "
+                "ended before the first step"
+            )
+        return episode, trace.moments
 
     def of(self, batch_id: str, episode: Episode) -> EpisodeEvidence:
         """An episode with what is left of its course."""
         trace = self._traces.get((batch_id, episode.index))
         rows = () if trace is None else tuple(TraceRow(values=row) for row in trace.rows())
         return EpisodeEvidence(batch_id=batch_id, episode=episode, trace=rows)
+
+
+def _episode(state: BatchState, running: Iterable[Episode], index: int) -> Episode:
+    """An episode of a batch, finished or not.
+
+    Raises:
+        Refused: There is none of this index.
+    """
+    if state.signed is not None:
+        running = codec.decode(state.signed.body, LedgerRecord).episodes
+    for episode in running:
+        if episode.index == index:
+            return episode
+    raise Refused(f"unknown_episode: {index} of {state.batch_id}")

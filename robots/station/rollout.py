@@ -286,7 +286,7 @@ class _Run:
         self._index += 1
         seed = self._seed()
         self._watcher.episode_started(index, rig.next_number())
-        trace = Trace(1 if plan.record else SPARSE_EVERY)
+        trace = Trace(1 if plan.record else SPARSE_EVERY, getattr(rig.driver, "scene", None))
         ended = self._attempt(index, seed, trace)
         episode = ended.episode
         if plan.seeds is None or plan.purpose is not Purpose.EXPLORE:

@@ -7,6 +7,7 @@ reason that counts as a failure. Only the sandbox's refusal to start is the host
 import shutil
 import tempfile
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -82,23 +83,11 @@ class _Child:
         self._blocked: list[str] = []
 
     def call(self, method: str, *arguments: Any) -> CallResult:  # noqa: ANN401
-        try:
-            result = self._worker.call(method, *arguments, wall_s=self._timeout_s)
-        except WorkerFailed as error:
-            raise self._failed(error) from error
-        if result.blocked:
-            self._blocked += result.blocked
-        return result
+        return self._asked(lambda: self._worker.call(method, *arguments, wall_s=self._timeout_s))
 
     def answer(self, observation: Observation) -> CallResult:
         """`call` of act."""
-        try:
-            result = self._worker.act(observation, self._timeout_s)
-        except WorkerFailed as error:
-            raise self._failed(error) from error
-        if result.blocked:
-            self._blocked += result.blocked
-        return result
+        return self._asked(lambda: self._worker.act(observation, self._timeout_s))
 
     @property
     def pid(self) -> int | None:
@@ -107,9 +96,14 @@ class _Child:
         except SandboxError:
             return None
 
-    def _failed(self, error: WorkerFailed) -> ChildFailed:
-        self._blocked += error.blocked
-        return failure(self._kind, error)
+    def _asked(self, ask: Callable[[], CallResult]) -> CallResult:
+        try:
+            result = ask()
+        except WorkerFailed as error:
+            self._blocked += error.blocked
+            raise failure(self._kind, error) from error
+        self._blocked += result.blocked
+        return result
 
     def blocked(self) -> list[str]:
         taken, self._blocked = self._blocked, []

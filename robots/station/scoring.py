@@ -128,27 +128,6 @@ class Scorer:
         self.close()
 
 
-def evaluate(
-    recipe: RecipeArchive,
-    task: str,
-    episodes: int,
-    *,
-    station_seed: int = 0,
-    sandboxed: bool = True,
-    progress: Progress | None = None,
-    record: Path | None = None,
-    options: Mapping[str, float | int | str | bool] | None = None,
-) -> Score:
-    """Score one recipe; `Scorer` and its `run` in one call.
-
-    Raises:
-        TaskError: There is no such task, or it is wrong.
-        DriverError: Its simulation cannot be run here.
-    """
-    with Scorer(task, station_seed=station_seed, sandboxed=sandboxed, options=options) as scorer:
-        return scorer.run(recipe, episodes, progress=progress, record=record)
-
-
 def _score(
     end: BatchEnd,
     *,

@@ -186,7 +186,8 @@ class Task(msgspec.Struct, frozen=True):
         except OSError as error:
             raise TaskError(f"{path}: {error}; a simulated task needs it") from None
         module = ModuleType(f"enpire_task_{self.spec.name}")
-        module.__file__ = str(path)
+        # A base's hooks, too, find the figures of the folder that is played.
+        module.__file__ = str(self.folder / path.name)
         # SAFETY: compiled from what the manifest hashes, never from a cache beside it; a base's
         # modules are imported like the station's own.
         exec(compile(content, str(path), "exec"), module.__dict__)  # noqa: S102
@@ -237,9 +238,9 @@ def task_folders() -> dict[str, Path]:
     """Every task that can be found: built in, or by entry point `enpire.tasks` (a package)."""
     found = {path.parent.name: path.parent for path in sorted(BUILT_IN.glob("*/task.toml"))}
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        spec = importlib.util.find_spec(entry.value)
-        if spec is not None and spec.submodule_search_locations:
-            found[entry.name] = Path(next(iter(spec.submodule_search_locations)))
+        folder = _package(entry.value)
+        if folder is not None:
+            found[entry.name] = folder
     return found
 
 

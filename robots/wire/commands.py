@@ -96,6 +96,26 @@ class GetEpisode(Command):
     index: int
 
 
+class GetFrames(Command):
+    """Pictures of one episode that is over, drawn anew; answered with `EpisodeFrames`.
+
+    Agents are shown explore episodes only: a picture tells where a sealed episode began.
+
+    Attributes:
+        count: How many at most; the last moments of the episode, its end among them.
+        spread: Spread over the whole episode instead; its first and its last moment are among them.
+        steps: Policy steps instead of `count`; the kept moment nearest to each.
+        camera: One of the task's, "" for its first.
+    """
+
+    batch_id: str
+    index: int
+    count: int = 3
+    spread: bool = False
+    steps: tuple[int, ...] = ()
+    camera: str = ""
+
+
 class GetFrame(Command):
     """A small picture of the scene as it is now, for people; answered with `CameraFrame`."""
 
@@ -323,6 +343,7 @@ AnyCommand = (
     | CancelBatch
     | GetBatch
     | GetEpisode
+    | GetFrames
     | GetFrame
     | GetApproval
     | LabelScene

@@ -2,11 +2,9 @@
 
 A *decision* (durable) is on the disk before `append` returns. An *observation* is committed in a
 batch, at most 100 ms later or with the next decision. Readers see committed rows only, so what
-a follower has seen survives the daemon's death. Used on the daemon's event-loop thread alone;
-`ThreadedAppender` is the way in from other threads.
+a follower has seen survives the daemon's death. Used on the daemon's event-loop thread alone.
 """
 
-import asyncio
 import secrets
 from collections.abc import Callable
 from typing import Protocol
@@ -41,7 +39,6 @@ __all__ = [
     "RawRow",
     "Row",
     "SqliteJournal",
-    "ThreadedAppender",
     "Unsubscribe",
     "read_rows",
 ]
@@ -152,30 +149,3 @@ class MemoryJournal:
 
     def close(self) -> None:
         self._subscribers.clear()
-
-
-class ThreadedAppender:
-    """Hands events from worker threads to the journal on its event loop, in order.
-
-    Faults while appending go to `on_fault`, since the thread that sent the event has moved on.
-    """
-
-    def __init__(
-        self,
-        journal: Journal,
-        loop: asyncio.AbstractEventLoop,
-        on_fault: Callable[[JournalFull], None],
-    ) -> None:
-        self._journal = journal
-        self._loop = loop
-        self._on_fault = on_fault
-
-    def append(self, event: AnyEvent, *, durable: bool) -> None:
-        """Append soon; from any thread."""
-        self._loop.call_soon_threadsafe(self._append, event, durable)
-
-    def _append(self, event: AnyEvent, durable: bool) -> None:
-        try:
-            self._journal.append(event, durable=durable)
-        except JournalFull as fault:
-            self._on_fault(fault)

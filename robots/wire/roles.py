@@ -20,6 +20,7 @@ READS: tuple[type[c.Command], ...] = (
     c.GetStatus,
     c.GetBatch,
     c.GetEpisode,
+    c.GetFrames,
     c.GetFrame,
     c.GetApproval,
     c.GetChecklist,
@@ -58,6 +59,7 @@ ADMITTED: dict[type[c.Command], frozenset[Role]] = {
     c.CancelBatch: _WORKING,
     c.GetBatch: EVERYONE,
     c.GetEpisode: _WORKING,
+    c.GetFrames: _WORKING,
     c.GetFrame: _WATCHING,
     c.GetApproval: _WATCHING,
     # SAFETY: a person's judgement of what an agent builds is the person's alone.

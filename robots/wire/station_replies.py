@@ -66,6 +66,35 @@ class CameraFrame(Frozen):
     rgb: bytes
 
 
+class EpisodeFrame(Frozen):
+    """One picture of an episode.
+
+    Attributes:
+        step: Policy steps that had been made.
+        time_s: Since the episode began, on the station's clock.
+        png: The picture as a PNG file, 512 pixels wide at most.
+    """
+
+    step: int
+    time_s: float
+    width: int
+    height: int
+    png: bytes
+
+
+class EpisodeFrames(Frozen):
+    """Answer to `GetFrames`, in the order of time.
+
+    Attributes:
+        camera: Which of the task's cameras they are seen through, "free" where it has none.
+    """
+
+    batch_id: str
+    episode: Episode
+    camera: str
+    frames: tuple[EpisodeFrame, ...]
+
+
 class LabelCounts(Frozen):
     """Labels of a task that stand, those held out among them."""
 

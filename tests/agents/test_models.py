@@ -18,6 +18,7 @@ from agents.backends.anthropic import AnthropicProvider
 from agents.backends.base import BackendMissing, load_backend
 from agents.backends.model import ModelBackend
 from agents.backends.openai import OpenAIProvider
+from agents.gateway.arxiv import Arxiv
 from agents.gateway.budget import Budget
 from agents.gateway.proxy import Gateway
 from agents.gateway.settings import (
@@ -100,9 +101,17 @@ def spoken_turns(items: list[dict[str, Any]]) -> int:
 class Host:
     """A gateway with a provider's stand-in behind it."""
 
-    def __init__(self, folder: Path, provider: Provider, budget: int = 10_000_000) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        provider: Provider,
+        budget: int = 10_000_000,
+        socket: Path | None = None,
+        arxiv: Arxiv | None = None,
+    ) -> None:
         self.provider = provider
-        self.socket = folder / "a1.api"
+        self.socket = socket or folder / "a1.api"
+        self._arxiv = arxiv
         self.events: list[TokensMetered | RequestRefused] = []
         self.budget = Budget({"a1": budget})
         self._key = folder / "key"
@@ -115,7 +124,7 @@ class Host:
             providers={"anthropic": where, "openai": where},
             agents={"a1": AgentSettings(budget_tokens=10_000_000)},
         )
-        self._gateway = Gateway(settings, self.budget, self._record)
+        self._gateway = Gateway(settings, self.budget, self._record, self._arxiv)
         await self._gateway.serve({"a1": self.socket})
 
     async def stop(self) -> None:
@@ -145,7 +154,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 async def host(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     made: list[Host] = []
 
-    async def make(script: Script, faults: dict[int, Fault] | None = None, **more: int) -> Host:
+    async def make(script: Script, faults: dict[int, Fault] | None = None, **more: Any) -> Host:
         made.append(Host(tmp_path, Provider(script, faults), **more))
         await made[-1].start()
         return made[-1]

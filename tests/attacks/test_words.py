@@ -26,7 +26,7 @@ def test_no_command_of_people_is_open_to_an_agents_key() -> None:
     for_agents = {kind for kind in ADMITTED if Role.AGENT in ADMITTED[kind]}
     assert for_agents == {
         c.Hello, c.ReadJournal, c.ReadSnapshot, c.GetStatus, c.StartBatch, c.CancelBatch,
-        c.GetBatch, c.GetEpisode, c.Hold, c.EmergencyStop, c.GetChecklist, c.ProposeIdea,
+        c.GetBatch, c.GetEpisode, c.GetFrames, c.Hold, c.EmergencyStop, c.GetChecklist, c.ProposeIdea,
         c.SubmitCandidate, c.GetDigest, c.GetLeaderboard, c.HoldFleet,
     }  # fmt: skip
 

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from recipes.learning.networks import Ensemble  # noqa: E402
+from recipes.learning.networks import Actor, Ensemble  # noqa: E402
 
 
 def alone(ensemble: Ensemble, member: int, inputs):
@@ -41,3 +41,30 @@ def test_chosen_members_are_those_of_the_whole() -> None:
     ensemble = Ensemble(4, (5, 16, 1))
     inputs = torch.randn(7, 5)
     torch.testing.assert_close(ensemble(inputs, [2, 0]), ensemble(inputs)[[2, 0]])
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_the_least_member_has_the_minimums_value_and_gradient(layer_norm) -> None:
+    torch.manual_seed(0)
+    ensemble = Ensemble(10, (5, 16, 1), layer_norm=layer_norm).double().requires_grad_(False)
+    inputs = torch.randn(64, 5, dtype=torch.float64, requires_grad=True)
+
+    whole, least = ensemble(inputs).amin(0), ensemble.least(inputs)
+    assert len(ensemble(inputs).argmin(0).unique()) > 1
+    torch.testing.assert_close(least, whole)
+    (expected,) = torch.autograd.grad(whole.square().sum(), inputs)
+    (found,) = torch.autograd.grad(least.square().sum(), inputs)
+    torch.testing.assert_close(found, expected)
+
+
+def test_an_actor_draws_no_wider_than_it_may() -> None:
+    torch.manual_seed(0)
+    narrow, free = (Actor(3, 2, (8,), **kept) for kept in ({"widest": 0.05}, {}))
+    for actor in (narrow, free):
+        with torch.no_grad():
+            actor.net[-1].bias[2:] = 1.0
+    seen = torch.zeros(500, 3)
+    torch.testing.assert_close(
+        narrow.sample(seen)[0].atanh().std(0), torch.full((2,), 0.05), rtol=0.15, atol=0.0
+    )
+    assert (free.sample(seen)[0].std(0) > 0.5).all()

@@ -100,7 +100,7 @@ def change(recipe: Path, **settings: float | str) -> None:
     path = recipe / "recipe.toml"
     text = path.read_text()
     for name, value in settings.items():
-        text, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {json.dumps(value)}", text)
+        text, count = re.subn(rf"(?m)^{name} = .*$", f"{name} = {json.dumps(value)}", text, count=1)
         assert count == 1, name
     path.write_text(text)
 

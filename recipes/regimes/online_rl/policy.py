@@ -75,7 +75,7 @@ class Policy:
 
     def draw(self, mean: np.ndarray, log_std: np.ndarray) -> np.ndarray:
         """An action in (-1, 1), as `explore` says."""
-        spread = self.explore * np.exp(np.clip(log_std, -5.0, 2.0))
+        spread = self.explore * np.exp(np.clip(log_std, -5.0, math.log(self.settings["spread"])))
         return np.tanh(mean + spread * self.rng.standard_normal(len(mean)))
 
 

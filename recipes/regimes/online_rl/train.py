@@ -40,8 +40,6 @@ from recipes.learning.stream import LearnerEnd
 PUBLISH_EVERY, SAVE_S = 500, 30.0
 SPREADS = 3.0
 """An action's range, in standard deviations of the demonstrations."""
-FIRST_SPREAD = 0.05
-"""Of the actor's actions before RL has a say, in shares of the range."""
 AVERAGE = 0.002
 """Share of the newest actor in the average of actors that is played, an actor's step."""
 
@@ -70,6 +68,7 @@ class Learner:
             target_entropy=s["entropy"] * done,
             bc_weight=s["bc_weight"],
             actor_layer_norm=True,
+            widest=s["spread"],
             backup_entropy=False,
         )
         self.residual = s["residual"]
@@ -126,17 +125,18 @@ class Learner:
 
     def clone(self, job: Job) -> None:
         """BC before RL, of the actor or of a residual's base."""
-        actor, steps = self.base or self.sac.actor, self.settings["bc_steps"]
+        s = self.settings
+        actor, steps = self.base or self.sac.actor, s["bc_steps"]
         if steps:
-            narrow(actor)
+            narrow(actor, s["spread"])
         if self.base is not None:
-            narrow(self.sac.actor, still=True)
+            narrow(self.sac.actor, s["spread"], still=True)
         optimiser = torch.optim.Adam(actor.parameters(), lr=1e-3, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(steps, 1))
         for step in range(1, steps + 1):
             rows = self.demonstrations.sample(256)
             seen = rows["observation"]
-            noisy = seen + self.settings["noise"] * torch.randn_like(seen)
+            noisy = seen + s["noise"] * torch.randn_like(seen)
             loss = nn.functional.smooth_l1_loss(actor.best(noisy), rows["action"], beta=0.1)
             optimiser.zero_grad()
             loss.backward()
@@ -194,14 +194,14 @@ class Learner:
         return {**found, "average": self.average, **base}
 
 
-def narrow(actor: Actor, *, still: bool = False) -> None:
-    """Starts an actor with a small spread, and with its mean at nothing for one that shall do nothing."""
+def narrow(actor: Actor, spread: float, *, still: bool = False) -> None:
+    """Starts an actor with this spread, and with its mean at nothing for one that shall do nothing."""
     last = actor.net[-1]
     assert isinstance(last, nn.Linear)
     half = last.out_features // 2
     with torch.no_grad():
         last.weight[half:] *= 0.0
-        last.bias[half:] = float(np.log(FIRST_SPREAD))
+        last.bias[half:] = float(np.log(spread))
         if still:
             last.weight[:half] *= 0.01
             last.bias[:half] = 0.0

@@ -14,31 +14,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.station.tasks import task_tables
+from robots.station.tasks import MjData, MjModel
 from robots.tasks.gpu_insertion.scenes import END_M, GRASP_M, RAIL_M, draw
-from robots.world.draws import Servos, light, mount_camera, uniform
-from robots.world.sensing import Delayed
+from robots.world.draws import uniform
+from robots.world.hand import Array, Observation, OneHand
 
 # MuJoCo ships no type information.
 mujoco: Any = importlib.import_module("mujoco")
-MjModel = Any
-MjData = Any
-
-Array = NDArray[np.float64]
-Observation = dict[str, Array]
 
 HELD_M = (RAIL_M - 0.0015, RAIL_M + 0.0015)
 """Gap between pads that hold the rail."""
-_START: Array = np.array([0.0, 0.20, 0.160, 0.0, 0.0, 0.026])
 _GRIP_M, _SPRUNG_M = 0.004, 0.00045
 _IN_SLOT_M = 0.010
 """Below this height a card over the slot is in it."""
 
 
-class Simulation:
+class Simulation(OneHand):
     """Randomisation, sensing, acting and auditing of one simulated station."""
 
-    FOLDER = Path(__file__).parent
+    START = np.array([0.0, 0.20, 0.160, 0.0, 0.0, 0.026])
 
     def __init__(self, model: MjModel, station_seed: int) -> None:
         """Makes the station's own draw, which stays fixed for its life, and applies it to `model`.
@@ -47,54 +41,36 @@ class Simulation:
             model: the compiled `scene.xml`; changed in place.
             station_seed: names the unit; equal seeds give equal stations.
         """
-        task = task_tables(self.FOLDER)
-        draws = self._draws = task["randomisation"]
-        self._reset: dict[str, Any] = task["reset"]
-        self._success: dict[str, float] = task["success"]
-        self._limits: dict[str, Any] = task["limits"]
-        self._stage: dict[str, float] = task["fixtures"]["stage"]
-        self._rack: dict[str, Any] = task["fixtures"]["rack"]
-        self._step_s = 1.0 / float(task["rates"]["policy_hz"])
         rng = np.random.default_rng(station_seed)
-        self._gain = uniform(rng, draws["servo_gain_station"])
-        self._latency_s = self._latency_station_s = uniform(rng, draws["latency_station_s"])
+        super().__init__(Path(__file__).parent, model, rng, np.arange(5))
+        draws = self._draws
+        self._stage: dict[str, float] = self._fixtures["stage"]
+        self._rack: dict[str, Any] = self._fixtures["rack"]
         self._card_bias: Array = rng.normal(0.0, draws["card_bias_station_sigma"])
         self._pitch_zero: float = rng.normal() * draws["pitch_zero_station_sigma_rad"]
-        for name in ("front", "side"):
-            away_m = draws["camera_position_station_sigma_m"]
-            mount_camera(model, name, rng, away_m, draws["camera_turn_station_sigma_rad"])
+        self._mount_cameras(model, rng, ("front", "side"))
         self._axes = _places(model, "x", "y", "z", "yaw", "pitch")
         self._fingers = _places(model, "finger_a", "finger_b")
         self._sprung = _places(model, *(f"{side}{n}" for side in ("left", "right") for n in "0123"))
         (self._latch, self._card) = _places(model, "latch", "card").tolist()
         self._card_dof = int(model.joint("card").dofadr[0])
         self._card_body = int(model.body("card").id)
-        self._hand = int(model.site("hand").id)
         scale = uniform(rng, draws["mass_station_kg"]) / model.body_mass[self._card_body]
         model.body_mass[self._card_body] *= scale
         model.body_inertia[self._card_body] *= scale
-        hand_kg: float = model.body("hand").subtreemass[0]
-        self._weight_n = np.array([0.0, 0.0, 9.81 * hand_kg])
         self._rubbing = [*np.flatnonzero(model.geom_contype == 8), model.geom("tongue").id]
-        self._servos = Servos(model, np.arange(5))
         self._board, self._board_goal = np.zeros(3), np.zeros(3)
-        self._slot_bias, self._force_bias = np.zeros(3), np.zeros(3)
-        self._seen = Delayed()
+        self._slot_bias = np.zeros(3)
 
     def place(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:
         """Power-on: the open hand waits above the rack, in which the card stands; the latch is shut."""
         mujoco.mj_resetData(model, data)
         self._board = self._board_goal = self._drawn_board(rng)
         self._put_board(data)
-        self._pose(data, _START)
+        self._pose(data, self.START)
         self._present(data)
         self._seen.clear()
         mujoco.mj_forward(model, data)
-
-    def home_action(self, model: MjModel, data: MjData) -> Array:
-        """Set-point at power-on: hand x, y, z, yaw, pitch and the gap between the pads."""
-        del model, data
-        return _START.copy()
 
     def randomise(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:
         """Draws what changes from episode to episode; moves nothing: the stage will."""
@@ -104,10 +80,7 @@ class Simulation:
         sigma_m, sigma_rad = (draws[f"slot_bias_episode_sigma_{unit}"] for unit in ("m", "rad"))
         self._slot_bias = rng.normal(0.0, (sigma_m, sigma_m, sigma_rad))
         self._force_bias = rng.normal(0.0, draws["force_bias_episode_sigma_n"], 3)
-        model.geom_friction[self._rubbing, 0] = uniform(rng, draws["friction_episode"])
-        self._servos.scale(model, self._gain * uniform(rng, draws["servo_gain_episode"]))
-        self._latency_s = self._latency_station_s + uniform(rng, draws["latency_episode_s"])
-        light(model, rng, draws["lamp_episode"], draws["ambient_episode"])
+        self._draw_episode(model, rng, self._rubbing)
 
     def _drawn_board(self, rng: np.random.Generator) -> Array:
         most = np.array([self._draws["board_m"]] * 2 + [self._draws["board_rad"]])
@@ -138,9 +111,7 @@ class Simulation:
             "hand_angles_rad": data.qpos[self._axes[3:]]
             - (0.0, self._pitch_zero)
             + rng.normal(0.0, draws["hand_noise_sigma_rad"], 2),
-            "wrist_force_n": self._force(data)
-            + self._force_bias
-            + rng.normal(0.0, draws["force_noise_sigma_n"], 3),
+            "wrist_force_n": self._felt(data, rng),
             "finger_opening_m": self._opening(data)
             + rng.normal(0.0, draws["hand_noise_sigma_m"], 1),
             "grip_effort_n": abs(float(data.actuator_force[5]))
@@ -164,13 +135,6 @@ class Simulation:
         data.qpos[self._axes] = data.ctrl[:5]
         data.qpos[self._fingers] = data.ctrl[5]
 
-    def _force(self, data: MjData) -> Array:
-        """Force on the hand from outside, hand frame, with the hand's own weight taken off."""
-        return self._weight_n - data.sensordata[:3]
-
-    def _opening(self, data: MjData) -> float:
-        return 2.0 * float(data.qpos[self._fingers[0]])
-
     def _card_pose(self, data: MjData) -> Array:
         """True x, y, z, yaw and pitch (5,) of the card."""
         turned = data.xmat[self._card_body].reshape(3, 3)
@@ -193,7 +157,7 @@ class Simulation:
         high = hand[2] > stage["clear_z_m"] or hand[1] > stage["clear_y_m"]
         if not away.any() or not high or not (racked or self._slip(data) < 0.01):
             return
-        most = self._step_s * np.array([stage["speed_m_s"]] * 2 + [stage["turn_rad_s"]])
+        most = self._period_s * np.array([stage["speed_m_s"]] * 2 + [stage["turn_rad_s"]])
         self._board = self._board + np.clip(away, -most, most)
         self._put_board(data)
 
@@ -222,14 +186,8 @@ class Simulation:
     def fault(self, model: MjModel, data: MjData) -> str:
         """Names the task limit that is broken, or "": force, hand out of its box, card dropped."""
         del model
-        if float(np.linalg.norm(self._force(data))) > self._limits["force_n"]:
-            return "force"
-        hand = data.site_xpos[self._hand]
-        box = self._limits["hand_workspace_m"]
-        if bool(np.any(hand < box["low"]) or np.any(hand > box["high"])):
-            return "workspace"
         lost = self._slip(data) > self._limits["grasp_m"] and not self._in_slot(data)
-        return "dropped" if lost else ""
+        return self._hand_fault(data) or ("dropped" if lost else "")
 
     def _slip(self, data: MjData) -> float:
         """How far the rail's middle lies from the middle between the pads."""
@@ -283,14 +241,7 @@ class Simulation:
         }
 
     def snapshot(self, model: MjModel, data: MjData, rng: np.random.Generator, kind: str) -> None:
-        """Puts the scene into a drawn state on which the verifier is to be scored.
-
-        Args:
-            model: the scene.
-            data: changed in place.
-            rng: of the draw.
-            kind: `positive`, `near_miss`, or `negative`.
-        """
+        """Puts the scene into a drawn state on which the verifier is to be scored."""
         scene = draw(rng, kind)
         self._board = self._board_goal = self._drawn_board(rng)
         mujoco.mj_resetData(model, data)
@@ -348,11 +299,7 @@ class Simulation:
     # Evidence -----------------------------------------------------------------------------------
 
     def evidence(self, history: Sequence[Observation]) -> dict[str, float]:
-        """Where an episode ended, from sensors alone: the mean of the last frames.
-
-        Args:
-            history: the episode's observations, oldest first.
-        """
+        """Where an episode ended, from sensors alone; oldest observation first."""
         last = list(history[-8:])
         card = np.mean([frame["card_pose"] for frame in last], axis=0)
         slot = np.mean([frame["slot_pose"] for frame in last], axis=0)

@@ -12,25 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from robots.station.tasks import task_tables
+from robots.station.tasks import MjData, MjModel
 from robots.tasks.pin_insertion.arm import Arm
 from robots.tasks.pin_insertion.scenes import GRASP_M, KNOB_M, PITCH_M, draw
-from robots.world.draws import Servos, light, mount_camera, uniform
-from robots.world.sensing import Delayed
+from robots.world.draws import uniform
+from robots.world.hand import Array, Observation, OneHand
 
 # MuJoCo ships no type information.
 mujoco: Any = importlib.import_module("mujoco")
-MjModel = Any
-MjData = Any
-
-Array = NDArray[np.float64]
-Observation = dict[str, Array]
 
 HELD_M = (KNOB_M - 0.0015, KNOB_M + 0.0015)
 """Gap between pads that hold the knob."""
-_START: Array = np.array([0.0, 0.1, 0.095, 0.026])
 
 
 def hole_at(target: Array) -> Array:
@@ -38,10 +31,10 @@ def hole_at(target: Array) -> Array:
     return np.array([(target[0] - 1.0) * PITCH_M, (target[1] - 1.0) * PITCH_M, 0.0])
 
 
-class Simulation:
+class Simulation(OneHand):
     """Randomisation, sensing, acting and auditing of one simulated station."""
 
-    FOLDER = Path(__file__).parent
+    START = np.array([0.0, 0.1, 0.095, 0.026])
 
     def __init__(self, model: MjModel, station_seed: int) -> None:
         """Makes the station's own draw, which stays fixed for its life, and applies it to `model`.
@@ -50,53 +43,32 @@ class Simulation:
             model: the compiled `scene.xml`; changed in place.
             station_seed: names the unit; equal seeds give equal stations.
         """
-        task = task_tables(self.FOLDER)
-        draws = self._draws = task["randomisation"]
-        self._reset: dict[str, Any] = task["reset"]
-        self._success: dict[str, float] = task["success"]
-        self._limits: dict[str, Any] = task["limits"]
-        self._feeder: dict[str, Any] = task["fixtures"]["feeder"]
         rng = np.random.default_rng(station_seed)
-        self._gain = uniform(rng, draws["servo_gain_station"])
-        self._latency_station_s = uniform(rng, draws["latency_station_s"])
-        self._latency_s = self._latency_station_s
+        super().__init__(Path(__file__).parent, model, rng, slice(0, 6))
+        draws = self._draws
+        self._feeder: dict[str, Any] = self._fixtures["feeder"]
         self._tip_bias: Array = rng.normal(0.0, draws["tip_bias_station_sigma_m"], 3)
-        for name in ("front", "side"):
-            away_m = draws["camera_position_station_sigma_m"]
-            roll = (0.0, 0.0, draws["camera_roll_station_sigma_rad"])
-            mount_camera(model, name, rng, away_m, roll)
+        self._mount_cameras(model, rng, ("front", "side"))
         model.body_gravcomp[:] *= 1.0 - uniform(rng, draws["weight_left_station"])
         self._hinges = slice(0, 6)
         self._arm = Arm()
-        self._finger = int(model.joint("finger_a").qposadr[0])
         self._pin = int(model.joint("pin").qposadr[0])
         self._pin_dof = int(model.joint("pin").dofadr[0])
         self._pin_body = int(model.body("pin").id)
-        self._hand = int(model.site("hand").id)
-        self._shaft = [int(model.geom(name).id) for name in ("shaft", "knob")]
-        hand_kg: float = model.body("hand").subtreemass[0]
-        self._weight_n = np.array([0.0, 0.0, 9.81 * hand_kg])
-        self._solid = np.flatnonzero(model.geom_contype == 1)
-        self._servos = Servos(model, self._hinges)
+        shaft = [int(model.geom(name).id) for name in ("shaft", "knob")]
+        self._rubbing = [*np.flatnonzero(model.geom_contype == 1), *shaft]
         self._target = np.array([1.0, 1.0])
         self._hole_bias = np.zeros(3)
-        self._force_bias = np.zeros(3)
         self._tilt = (0.0, 0.0)
-        self._seen_tip = Delayed()
 
     def place(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:
         """Power-on: the open hand waits above the feeder, in whose nest a pin stands."""
         del rng
         mujoco.mj_resetData(model, data)
-        self._pose(data, _START)
+        self._pose(data, self.START)
         self._present(data)
-        self._seen_tip.clear()
+        self._seen.clear()
         mujoco.mj_forward(model, data)
-
-    def home_action(self, model: MjModel, data: MjData) -> Array:
-        """Set-point at power-on: hand x, y, z and the gap between the pads."""
-        del model, data
-        return _START.copy()
 
     def randomise(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:
         """Draws what changes from episode to episode; moves nothing."""
@@ -107,13 +79,7 @@ class Simulation:
         self._force_bias = rng.normal(0.0, draws["force_bias_episode_sigma_n"], 3)
         most = draws["tilt_episode_rad"]
         self._tilt = (uniform(rng, (-most, most)), uniform(rng, (-most, most)))
-        friction = uniform(rng, draws["friction_episode"])
-        model.geom_friction[self._solid, 0] = friction
-        model.geom_friction[self._shaft, 0] = friction
-        gain = self._gain * uniform(rng, draws["servo_gain_episode"])
-        self._servos.scale(model, gain)
-        self._latency_s = self._latency_station_s + uniform(rng, draws["latency_episode_s"])
-        light(model, rng, draws["lamp_episode"], draws["ambient_episode"])
+        self._draw_episode(model, rng, self._rubbing)
 
     def reset_target(self, rng: np.random.Generator) -> Array:
         """Where the hand shall hover with the pin (3,), in metres."""
@@ -132,14 +98,12 @@ class Simulation:
             mujoco.mj_forward(model, data)
         draws = self._draws
         now = float(data.time)
-        tip = self._seen_tip.see(now, data.xpos[self._pin_body], self._latency_s) + self._tip_bias
+        tip = self._seen.see(now, data.xpos[self._pin_body], self._latency_s) + self._tip_bias
         hole = hole_at(self._target) + self._hole_bias
         hand = data.site_xpos[self._hand]
         return {
             "hand_position_m": hand + rng.normal(0.0, draws["hand_noise_sigma_m"], 3),
-            "wrist_force_n": self._force(data)
-            + self._force_bias
-            + rng.normal(0.0, draws["force_noise_sigma_n"], 3),
+            "wrist_force_n": self._felt(data, rng),
             "finger_opening_m": self._opening(data)
             + rng.normal(0.0, draws["hand_noise_sigma_m"], 1),
             "hole_position_m": hole + rng.normal(0.0, draws["hole_noise_sigma_m"], 3),
@@ -147,13 +111,6 @@ class Simulation:
             "target_hole": self._target.copy(),
             "time_s": np.array([now]),
         }
-
-    def _force(self, data: MjData) -> Array:
-        """Force on the hand from outside, hand frame, with the hand's own weight taken off."""
-        return self._weight_n - data.sensordata[:3]
-
-    def _opening(self, data: MjData) -> float:
-        return 2.0 * float(data.qpos[self._finger])
 
     def apply(self, model: MjModel, data: MjData, action: Array) -> None:
         """Writes the limited hand target (3,) and gap between the pads, in metres, to the servos."""
@@ -185,13 +142,8 @@ class Simulation:
     def fault(self, model: MjModel, data: MjData) -> str:
         """Names the task limit that is broken, or "": force, hand out of its box, pin dropped."""
         del model
-        if float(np.linalg.norm(self._force(data))) > self._limits["force_n"]:
-            return "force"
-        hand = data.site_xpos[self._hand]
-        box = self._limits["hand_workspace_m"]
-        if bool(np.any(hand < box["low"]) or np.any(hand > box["high"])):
-            return "workspace"
-        return "" if self._slip(data) <= self._limits["grasp_m"] else "dropped"
+        dropped = "" if self._slip(data) <= self._limits["grasp_m"] else "dropped"
+        return self._hand_fault(data) or dropped
 
     def _slip(self, data: MjData) -> float:
         """How far the knob's middle lies from the middle between the pads."""
@@ -227,14 +179,7 @@ class Simulation:
         return {"depth_m": depth, "away_m": away, "tilt_rad": tilt, "success": float(done)}
 
     def snapshot(self, model: MjModel, data: MjData, rng: np.random.Generator, kind: str) -> None:
-        """Puts the scene into a drawn state on which the verifier is to be scored.
-
-        Args:
-            model: the scene.
-            data: changed in place.
-            rng: of the draw.
-            kind: `positive`, `near_miss`, or `negative`.
-        """
+        """Puts the scene into a drawn state on which the verifier is to be scored."""
         scene = draw(rng, kind, hole_at(self._target))
         mujoco.mj_resetData(model, data)
         self._pose(data, scene.hand)
@@ -242,7 +187,7 @@ class Simulation:
         if scene.held:
             data.ctrl[6] = 0.002
         data.qpos[self._pin : self._pin + 7] = scene.pin
-        self._seen_tip.clear()
+        self._seen.clear()
         mujoco.mj_step(model, data, nstep=100)
         mujoco.mj_forward(model, data)
 
@@ -255,11 +200,7 @@ class Simulation:
         return held and bool(np.linalg.norm(hand - target) < within and below < within)
 
     def evidence(self, history: Sequence[Observation]) -> dict[str, float]:
-        """Where an episode ended, from sensors alone: the mean of the last frames.
-
-        Args:
-            history: the episode's observations, oldest first.
-        """
+        """Where an episode ended, from sensors alone; oldest observation first."""
         last = list(history[-8:])
         tip = np.mean([frame["pin_tip_m"] for frame in last], axis=0)
         hole = np.mean([frame["hole_position_m"] for frame in last], axis=0)

@@ -7,7 +7,6 @@ image, origin mid-table), metres and radians.
 
 import importlib
 import math
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from shapely.geometry import Point, Polygon
 
 from robots.station.tasks import task_tables
 from robots.world.draws import Servos, light, mount_camera, uniform
+from robots.world.sensing import Delayed
 
 # MuJoCo ships no type information.
 mujoco: Any = importlib.import_module("mujoco")
@@ -87,7 +87,7 @@ class Simulation:
         tilt = (draws["camera_tilt_station_sigma_rad"],) * 3
         mount_camera(model, "top", rng, draws["camera_position_station_sigma_m"], tilt)
         self._goal = np.array(GOAL_POSE)
-        self._history: deque[tuple[float, float, float, float]] = deque(maxlen=8)
+        self._seen_pose = Delayed()
         self._previous_tool = (math.nan, math.nan)
 
     def place(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:
@@ -100,7 +100,7 @@ class Simulation:
         tool = np.array([rng.choice((-0.30, 0.30)), rng.uniform(-0.2, 0.2)])
         data.qpos[self._tool] = tool
         data.ctrl[:] = tool
-        self._history.clear()
+        self._seen_pose.clear()
         mujoco.mj_forward(model, data)
 
     def randomise(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:
@@ -134,13 +134,8 @@ class Simulation:
         """
         del model
         qpos = data.qpos
-        x, y, yaw, _ = self._joints
         now = float(data.time)
-        if self._history and now < self._history[-1][0]:
-            self._history.clear()
-        self._history.append((now, float(qpos[x]), float(qpos[y]), float(qpos[yaw])))
-        pose = np.array(self._delayed(now - self._latency_s))
-        pose += self._bias
+        pose = self._seen_pose.see(now, qpos[self._joints[:3]], self._latency_s) + self._bias
         pose += rng.standard_normal(3) * self._noise_sigma
         pose[2] = wrap(float(pose[2]))
         return {
@@ -149,20 +144,6 @@ class Simulation:
             "goal_pose": self._goal.copy(),
             "time_s": np.array([now]),
         }
-
-    def _delayed(self, wanted_s: float) -> tuple[float, float, float]:
-        later = self._history[-1]
-        for earlier in reversed(self._history):
-            if earlier[0] <= wanted_s:
-                span = later[0] - earlier[0]
-                part = (wanted_s - earlier[0]) / span if span > 0.0 else 0.0
-                return (
-                    earlier[1] + part * (later[1] - earlier[1]),
-                    earlier[2] + part * (later[2] - earlier[2]),
-                    earlier[3] + part * (later[3] - earlier[3]),
-                )
-            later = earlier
-        return later[1], later[2], later[3]
 
     def apply(self, model: MjModel, data: MjData, action: Array) -> None:
         """Writes the limited tool target (2,), in metres, to the servos."""
@@ -281,7 +262,7 @@ class Simulation:
         mujoco.mj_resetData(model, data)
         data.qpos[self._joints] = (*pose, 0.0)
         data.qpos[self._tool] = data.ctrl[:] = tool
-        self._history.clear()
+        self._seen_pose.clear()
         mujoco.mj_forward(model, data)
 
     def draw_pose(self, rng: np.random.Generator, kind: str) -> tuple[float, float, float]:

@@ -13,19 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.station.tasks import task_tables
+from robots.station.tasks import MjData, MjModel
 from robots.tasks.zip_tie_cutting import scenes
 from robots.tasks.zip_tie_cutting.tie import GRIP_M, JOINTS, LINK_M, TAIL_M, Scissors, Tie
-from robots.world.draws import Servos, light, mount_camera, uniform
-from robots.world.sensing import Delayed
+from robots.world.draws import uniform
+from robots.world.hand import Array, Observation, OneHand
 
 # MuJoCo ships no type information.
 mujoco: Any = importlib.import_module("mujoco")
-MjModel = Any
-MjData = Any
-
-Array = NDArray[np.float64]
-Observation = dict[str, Array]
 
 HELD_M = (0.022, 0.050)
 """Gap between pads that hold the scissors, from closed to nearly open."""
@@ -33,15 +28,13 @@ HELD_N = 5.0
 """Least effort that tells held scissors, whose spring pushes back, from empty pads."""
 CLEAR_X_M = -0.035
 """With the hand behind this, held scissors are out of the cameras' view of the tie."""
-_START: Array = np.array([-0.06, -0.06, 0.06, 0.0, 0.066])
 _START_TOOL: Array = np.array([-0.06 + GRIP_M, -0.06, 0.0051, 0.0])
 
 
-class Simulation:
+class Simulation(OneHand):
     """Randomisation, sensing, acting and auditing of one simulated station."""
 
-    FOLDER = Path(__file__).parent
-    """Whose `task.toml` holds the figures; a variant's is its own."""
+    START = np.array([-0.06, -0.06, 0.06, 0.0, 0.066])
 
     def __init__(self, model: MjModel, station_seed: int) -> None:
         """Makes the station's own draw, which stays fixed for its life, and applies it to `model`.
@@ -50,46 +43,33 @@ class Simulation:
             model: the compiled `scene.xml`; changed in place.
             station_seed: names the unit; equal seeds give equal stations.
         """
-        task = task_tables(self.FOLDER)
-        draws = self._draws = task["randomisation"]
-        self._reset: dict[str, Any] = task["reset"]
-        self._success: dict[str, float] = task["success"]
-        self._limits: dict[str, Any] = task["limits"]
-        self._feeder: dict[str, Any] = task["fixtures"]["feeder"]
         rng = np.random.default_rng(station_seed)
-        self._gain = uniform(rng, draws["servo_gain_station"])
-        self._latency_station_s = self._latency_s = uniform(rng, draws["latency_station_s"])
+        super().__init__(Path(__file__).parent, model, rng, slice(0, 4))
+        draws = self._draws
+        self._feeder: dict[str, Any] = self._fixtures["feeder"]
         sigma_m, sigma_rad = (draws[f"scissors_bias_station_sigma_{unit}"] for unit in ("m", "rad"))
         self._tool_bias_station: Array = rng.normal(0.0, (sigma_m, sigma_m, sigma_m, sigma_rad))
-        for name in ("front", "side"):
-            away_m = draws["camera_position_station_sigma_m"]
-            roll = (0.0, 0.0, draws["camera_roll_station_sigma_rad"])
-            mount_camera(model, name, rng, away_m, roll)
+        self._mount_cameras(model, rng, ("front", "side"))
         hinge = int(model.joint("scissors_hinge").id)
         model.jnt_stiffness[hinge] *= uniform(rng, draws["spring_station"])
         self.scissors, self.tie = Scissors(model), Tie(model)
         self._arm = slice(0, 4)
-        self._finger = int(model.joint("finger_a").qposadr[0])
         self._gripper = int(model.actuator("gripper").id)
-        self._hand = int(model.site("hand").id)
         self._yaw = int(model.joint("hand_yaw").qposadr[0])
         self._pads = [int(model.geom(name).id) for name in ("pad_a", "pad_b")]
-        self._weight_n = np.array([0.0, 0.0, 9.81 * float(model.body("hand").subtreemass[0])])
         self._rough = np.flatnonzero(model.geom_contype & 3)
         self._springs: Array = model.qpos_spring.copy()
-        self._servos = Servos(model, self._arm)
         self._tool_bias = self._tool_bias_station
-        self._joint_bias, self._force_bias = np.zeros(3), np.zeros(3)
+        self._joint_bias = np.zeros(3)
         self._offset, self._turn, self._strength_n = np.zeros(3), 0.0, 50.0
         self._served = False
-        self._seen = Delayed()
 
     def place(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:
         """Power-on: the open hand waits above the scissors on their mat; a tie hangs ready."""
         del rng
         self.clear(model, data)
         self.scissors.put(data, _START_TOOL)
-        self.pose(data, _START)
+        self.pose(data, self.START)
         mujoco.mj_forward(model, data)
 
     def clear(self, model: MjModel, data: MjData) -> None:
@@ -104,11 +84,6 @@ class Simulation:
         """Puts the hand where a set-point would bring it."""
         data.ctrl[:4] = data.qpos[self._arm] = action[:4]
         data.ctrl[4] = data.qpos[self._finger] = data.qpos[self._finger + 1] = 0.5 * action[4]
-
-    def home_action(self, model: MjModel, data: MjData) -> Array:
-        """Set-point at power-on: hand x, y, z, turn and the gap between the pads."""
-        del model, data
-        return _START.copy()
 
     def randomise(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:
         """Draws what changes from episode to episode; moves nothing.
@@ -125,10 +100,7 @@ class Simulation:
         self._force_bias = rng.normal(0.0, draws["force_bias_episode_sigma_n"], 3)
         away = rng.normal(0.0, draws["scissors_bias_episode_sigma_m"], 3)
         self._tool_bias = self._tool_bias_station + np.array([*away, 0.0])
-        model.geom_friction[self._rough, 0] = uniform(rng, draws["friction_episode"])
-        self._servos.scale(model, self._gain * uniform(rng, draws["servo_gain_episode"]))
-        self._latency_s = self._latency_station_s + uniform(rng, draws["latency_episode_s"])
-        light(model, rng, draws["lamp_episode"], draws["ambient_episode"])
+        self._draw_episode(model, rng, self._rough)
 
     def reset_target(self, rng: np.random.Generator) -> Array:
         """Where the scissors shall lie and the hand hover: pivot x, y, direction, height (4,)."""
@@ -159,9 +131,7 @@ class Simulation:
         return {
             "hand_position_m": data.site_xpos[self._hand] + rng.normal(0.0, fine, 3),
             "hand_yaw_rad": data.qpos[self._yaw] + rng.normal(0.0, 0.0005, 1),
-            "wrist_force_n": self._force(data)
-            + self._force_bias
-            + rng.normal(0.0, draws["force_noise_sigma_n"], 3),
+            "wrist_force_n": self._felt(data, rng),
             "finger_opening_m": self._opening(data) + rng.normal(0.0, fine, 1),
             "gripper_effort_n": self._effort(data)
             + rng.normal(0.0, draws["effort_noise_sigma_n"], 1),
@@ -183,10 +153,6 @@ class Simulation:
     def _bite(self, data: MjData) -> None:
         self.tie.bite(data, self.scissors, self._effort(data), self._strength_n)
 
-    def _force(self, data: MjData) -> Array:
-        """Force on the hand from outside, hand frame, with the hand's own weight taken off."""
-        return self._weight_n - data.sensordata[:3]
-
     def _effort(self, data: MjData) -> float:
         return -float(data.actuator_force[self._gripper])
 
@@ -203,16 +169,10 @@ class Simulation:
     def fault(self, model: MjModel, data: MjData) -> str:
         """Names the task limit that is broken, or "": force, hand out of its box, tool lost."""
         del model
-        if float(np.linalg.norm(self._force(data))) > self._limits["force_n"]:
-            return "force"
-        hand = data.site_xpos[self._hand]
-        box = self._limits["hand_workspace_m"]
-        if bool(np.any(hand < box["low"]) or np.any(hand > box["high"])):
-            return "workspace"
         pivot, axes = self.scissors.frame(data)
-        grips = (pivot - GRIP_M * axes[:, 0])[:2]
-        box = self._limits["tool_workspace_m"]
-        return "lost" if bool(np.any(grips < box["low"]) or np.any(grips > box["high"])) else ""
+        grips, box = (pivot - GRIP_M * axes[:, 0])[:2], self._limits["tool_workspace_m"]
+        lost = bool(np.any(grips < box["low"]) or np.any(grips > box["high"]))
+        return self._hand_fault(data) or ("lost" if lost else "")
 
     def retracted(self, observation: Observation) -> bool:
         """Whether the verifier may look: the hand holds something, up, and out of the view."""
@@ -249,14 +209,7 @@ class Simulation:
         )
 
     def snapshot(self, model: MjModel, data: MjData, rng: np.random.Generator, kind: str) -> None:
-        """Puts the scene into a drawn state on which the verifier is to be scored.
-
-        Args:
-            model: the scene.
-            data: changed in place.
-            rng: of the draw.
-            kind: `positive`, `near_miss`, or `negative`.
-        """
+        """Puts the scene into a drawn state on which the verifier is to be scored."""
         scenes.play(self, model, data, rng, scenes.draw(rng, kind))
 
     def reset_reached(self, observation: Observation, target: Array) -> bool:
@@ -274,11 +227,7 @@ class Simulation:
         return bool(placed and over and open_wide and whole)
 
     def evidence(self, history: Sequence[Observation]) -> dict[str, float]:
-        """Where an episode ended, from sensors alone.
-
-        Args:
-            history: the episode's last observations, oldest first.
-        """
+        """Where an episode ended, from sensors alone; oldest observation first."""
         last = history[-1]
         fallen = np.array(
             [

@@ -12,33 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from robots.station.tasks import task_tables
+from robots.station.tasks import MjData, MjModel
 from robots.tasks.zip_tie_fastening.scenes import Scene, draw
 from robots.tasks.zip_tie_fastening.tie import STRAP_M, Tie
-from robots.world.draws import Servos, light, mount_camera, uniform
-from robots.world.sensing import Delayed
+from robots.world.draws import uniform
+from robots.world.hand import Array, Observation, OneHand
 
 # MuJoCo ships no type information.
 mujoco: Any = importlib.import_module("mujoco")
-MjModel = Any
-MjData = Any
-
-Array = NDArray[np.float64]
-Observation = dict[str, Array]
 
 HELD_M = (STRAP_M - 0.0006, STRAP_M + 0.0006)
 """Gap between pads that hold the strap."""
-_START: Array = np.array([0.0, 0.0, 0.060, 0.0, 0.016])
 _TICK_STEPS = 10
 
 
-class Simulation:
+class Simulation(OneHand):
     """Randomisation, sensing, acting and auditing of one simulated station."""
 
-    FOLDER = Path(__file__).parent
-    """Of the `task.toml`; a variant has its own."""
+    START = np.array([0.0, 0.0, 0.060, 0.0, 0.016])
 
     def __init__(self, model: MjModel, station_seed: int) -> None:
         """Makes the station's own draw, which stays fixed for its life, and applies it to `model`.
@@ -47,45 +39,25 @@ class Simulation:
             model: the compiled `scene.xml`; changed in place.
             station_seed: names the unit; equal seeds give equal stations.
         """
-        task = task_tables(self.FOLDER)
-        draws = self._draws = task["randomisation"]
-        self._reset: dict[str, Any] = task["reset"]
-        self._success: dict[str, float] = task["success"]
-        self._limits: dict[str, Any] = task["limits"]
-        self._fixtures: dict[str, Any] = task["fixtures"]
         rng = np.random.default_rng(station_seed)
-        self._gain = uniform(rng, draws["servo_gain_station"])
-        self._latency_station_s = uniform(rng, draws["latency_station_s"])
-        self._latency_s = self._latency_station_s
+        super().__init__(Path(__file__).parent, model, rng, slice(0, 4))
+        draws = self._draws
         self._tip_bias: Array = rng.normal(0.0, draws["tip_bias_station_sigma_m"], 3)
-        for name in ("top", "side"):
-            away_m = draws["camera_position_station_sigma_m"]
-            mount_camera(model, name, rng, away_m, draws["camera_turn_station_sigma_rad"])
+        self._mount_cameras(model, rng, ("top", "side"))
         self._tie = Tie(model)
         self._arm = [int(model.joint(name).qposadr[0]) for name in ("x", "y", "z", "yaw")]
         self._fingers = [int(model.joint(name).qposadr[0]) for name in ("finger_a", "finger_b")]
-        self._hand = int(model.site("hand").id)
         self._pads = {int(model.geom(name).id) for name in ("pad_a", "pad_b")}
         self._clamp = int(model.equality("clamp").id)
-        hand_kg: float = model.body("hand").subtreemass[0]
-        self._weight_n = np.array([0.0, 0.0, 9.81 * hand_kg])
         self._rubbing = np.flatnonzero(np.isin(model.geom_contype, (1, 2)))
-        self._servos = Servos(model, slice(0, 4))
         self._window_bias: Array = np.zeros(3)
-        self._force_bias: Array = np.zeros(3)
-        self._seen_tip = Delayed()
         self._on_crown = 0
 
     def place(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:
         """Puts the scene where it is at power-on: a tie in the nest, the open hand above."""
-        self._pose(data, _START)
+        self._pose(data, self.START)
         self._present(model, data, rng)
         mujoco.mj_forward(model, data)
-
-    def home_action(self, model: MjModel, data: MjData) -> Array:
-        """Set-point at power-on: hand x, y, z, turn, and the gap between the pads."""
-        del model, data
-        return _START.copy()
 
     def randomise(self, model: MjModel, data: MjData, rng: np.random.Generator) -> None:
         """Draws what changes from episode to episode; moves nothing."""
@@ -93,11 +65,7 @@ class Simulation:
         draws = self._draws
         self._window_bias = rng.normal(0.0, draws["window_bias_episode_sigma_m"], 3)
         self._force_bias = rng.normal(0.0, draws["force_bias_episode_sigma_n"], 3)
-        model.geom_friction[self._rubbing, 0] = uniform(rng, draws["friction_episode"])
-        gain = self._gain * uniform(rng, draws["servo_gain_episode"])
-        self._servos.scale(model, gain)
-        self._latency_s = self._latency_station_s + uniform(rng, draws["latency_episode_s"])
-        light(model, rng, draws["lamp_episode"], draws["ambient_episode"])
+        self._draw_episode(model, rng, self._rubbing)
 
     def reset_target(self, rng: np.random.Generator) -> Array:
         """Where the held strap's tip shall hover (3,), from the origin, in metres."""
@@ -117,16 +85,14 @@ class Simulation:
         ahead = data.site_xmat[self._tie.tip].reshape(3, 3)[:, 0]
         turn = math.atan2(ahead[0], -ahead[1])
         sight = np.array([*data.site_xpos[self._tie.tip], turn])
-        seen = self._seen_tip.see(now, sight, self._latency_s)
+        seen = self._seen.see(now, sight, self._latency_s)
         tip_noise = rng.normal(0.0, draws["tip_noise_sigma_m"], 3)
         window = data.xpos[self._tie.head] + self._window_bias
         return {
             "hand_position_m": hand + rng.normal(0.0, draws["hand_noise_sigma_m"], 3),
             "hand_yaw_rad": data.qpos[self._arm[3:]]
             + rng.normal(0.0, draws["yaw_noise_sigma_rad"], 1),
-            "wrist_force_n": self._force(data)
-            + self._force_bias
-            + rng.normal(0.0, draws["force_noise_sigma_n"], 3),
+            "wrist_force_n": self._felt(data, rng),
             "finger_opening_m": self._opening(data)
             + rng.normal(0.0, draws["hand_noise_sigma_m"], 1),
             "window_position_m": window + rng.normal(0.0, draws["window_noise_sigma_m"], 3),
@@ -139,9 +105,6 @@ class Simulation:
         """Force on the hand from outside, in the world's axes, without the hand's own weight."""
         turn = data.site_xmat[self._hand].reshape(3, 3)
         return self._weight_n - turn @ data.sensordata[:3]
-
-    def _opening(self, data: MjData) -> float:
-        return 2.0 * float(data.qpos[self._fingers[0]])
 
     def apply(self, model: MjModel, data: MjData, action: Array) -> None:
         """Writes the limited hand target and gap between the pads to the servos."""
@@ -180,20 +143,15 @@ class Simulation:
         self._tie.make(model, stiffness, uniform(rng, self._draws["curl_tie_rad"]))
         self._tie.lay(model, data)
         data.eq_active[self._clamp] = 1
-        self._seen_tip.clear()
+        self._seen.clear()
 
     # Verdicts -------------------------------------------------------------------------------------
 
     def fault(self, model: MjModel, data: MjData) -> str:
         """Names the task limit that is broken, or "": force, hand out of its box, head let loose."""
         del model
-        if float(np.linalg.norm(self._force(data))) > self._limits["force_n"]:
-            return "force"
-        hand = data.site_xpos[self._hand]
-        box = self._limits["hand_workspace_m"]
-        if bool(np.any(hand < box["low"]) or np.any(hand > box["high"])):
-            return "workspace"
-        return "" if data.eq_active[self._clamp] else "unclamped"
+        unclamped = "" if data.eq_active[self._clamp] else "unclamped"
+        return self._hand_fault(data) or unclamped
 
     def retracted(self, observation: Observation) -> bool:
         """Whether the verifier may look: the hand holds a strap that pulls back."""
@@ -231,14 +189,7 @@ class Simulation:
         }
 
     def snapshot(self, model: MjModel, data: MjData, rng: np.random.Generator, kind: str) -> None:
-        """Puts the scene into a drawn state on which the verifier is to be scored.
-
-        Args:
-            model: the scene.
-            data: changed in place.
-            rng: of the draw.
-            kind: `positive`, `near_miss`, or `negative`.
-        """
+        """Puts the scene into a drawn state on which the verifier is to be scored."""
         self._put(model, data, rng, draw(rng, kind))
 
     def _put(self, model: MjModel, data: MjData, rng: np.random.Generator, scene: Scene) -> None:
@@ -269,11 +220,7 @@ class Simulation:
         return near and level and held
 
     def evidence(self, history: Sequence[Observation]) -> dict[str, float]:
-        """Where an episode ended, from sensors alone: the mean of the last frames.
-
-        Args:
-            history: the episode's observations, oldest first.
-        """
+        """Where an episode ended, from sensors alone; oldest observation first."""
         last = list(history[-8:])
         tip = np.mean([frame["tip_position_m"] for frame in last], axis=0)
         hand = np.mean([frame["hand_position_m"] for frame in last], axis=0)

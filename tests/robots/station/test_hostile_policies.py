@@ -9,7 +9,7 @@ from robots.station import sandboxed
 from robots.station.authority import Authority
 from robots.station.rollout import Rig
 from robots.station.sandboxed import SandboxedChildren, read_knobs
-from robots.station.scoring import evaluate
+from robots.station.scoring import Scorer
 from robots.station.seeds import RandomSeeds
 from robots.station.tasks import read_task
 from robots.wire.records import Outcome
@@ -175,9 +175,8 @@ def test_a_wrong_recipe_file_is_the_policys_failure(text):
 def test_scoring_in_process_uses_the_same_code():
     seen = []
 
-    score = evaluate(
-        recipe(REACHES), str(REACH), 2, progress=lambda episode, counts: seen.append(counts)
-    )
+    with Scorer(str(REACH)) as scorer:
+        score = scorer.run(recipe(REACHES), 2, progress=lambda episode, counts: seen.append(counts))
 
     assert score.counts.success == 2
     assert seen[-1] == score.counts

@@ -71,9 +71,9 @@ def test_the_robot_holds_within_a_tenth_of_a_second_after_actions_stop():
     # Three policy periods are 100 ms: ten ticks of motion, then none.
     assert loop.sent[9][0] > loop.sent[8][0]
     assert {tuple(sent) for sent in loop.sent[10:]} == {tuple(loop.sent[10])}
-    assert loop.loop.stale()
-    assert not loop.loop.stale()
-    assert not loop.loop.lost()
+    assert loop.loop.had(Condition.ACTION_STALE)
+    assert not loop.loop.had(Condition.ACTION_STALE)
+    assert not loop.loop.had(Condition.ACTION_LOST)
 
 
 def test_a_fresh_action_ends_the_hold():
@@ -90,10 +90,10 @@ def test_after_fifteen_periods_the_action_is_lost():
     loop = Loop()
     loop.loop.act([0.3, 0.0], 0.0)
     loop.tick(49)
-    assert not loop.loop.lost()
+    assert not loop.loop.had(Condition.ACTION_LOST)
     loop.tick(2)
 
-    assert loop.loop.lost()
+    assert loop.loop.had(Condition.ACTION_LOST)
 
 
 @pytest.mark.parametrize("cause", ["hold", "late"])

@@ -17,7 +17,6 @@ from robots.wire.journal import (
     JournalTaken,
     MemoryJournal,
     SqliteJournal,
-    ThreadedAppender,
     read_rows,
 )
 
@@ -104,23 +103,6 @@ async def test_observations_are_committed_within_a_tenth_of_a_second(tmp_path, u
 
     assert [row.seq for row in read_rows(tmp_path / "j.db")] == [1]
     with_loop.close()
-
-
-async def test_worker_threads_append_through_the_loop(tmp_path, until) -> None:
-    import asyncio
-    import threading
-
-    journal = SqliteJournal.open(tmp_path / "j.db", SystemClock())
-    appender = ThreadedAppender(journal, asyncio.get_running_loop(), pytest.fail)
-    work = threading.Thread(
-        target=lambda: [appender.append(started(n), durable=True) for n in range(1, 21)]
-    )
-    work.start()
-    await until(lambda: journal.last_seq == 20)
-    work.join(5)
-
-    assert [row.event.number for row in journal.rows()] == list(range(1, 21))
-    journal.close()
 
 
 @pytest.mark.parametrize("after", [1, 40, 200])
