@@ -31,14 +31,16 @@ def main(argv: list[str] | None = None) -> int:
     )
     from agents.backends.base import BackendMissing
     from agents.settings import SettingsRefused
+    from agents.tools.calls import first_of
     from robots.wire.endpoints import EndpointError
     from robots.wire.keys import KeyFileError
     from robots.wire.rows import JournalFull, JournalTaken
     from robots.wire.server import EndpointTaken
 
+    code = 0
     try:
         asyncio.run(serve(options.home, options.name))
-    except (
+    except* (
         BackendMissing,
         SettingsRefused,
         EndpointError,
@@ -46,10 +48,10 @@ def main(argv: list[str] | None = None) -> int:
         KeyFileError,
         JournalFull,
         JournalTaken,
-    ) as error:
-        sys.stderr.write(f"enpire-agent {options.name}: {error}\n")
-        return 1
-    return 0
+    ) as errors:
+        sys.stderr.write(f"enpire-agent {options.name}: {first_of(errors)}\n")
+        code = 1
+    return code
 
 
 async def serve(home: Path, name: str) -> None:

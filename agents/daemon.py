@@ -21,8 +21,9 @@ from agents.git.workspace import Workspace
 from agents.settings import AgentSettings
 from agents.status import AgentStatus
 from agents.tools.bench import Bench
-from agents.tools.calls import ToolRefused
+from agents.tools.calls import ToolRefused, first_of
 from agents.tools.toolbox import Toolbox
+from agents.tools.tree import on_thread
 from robots.sandbox import SandboxError
 from robots.station.archive import sha256
 from robots.wire.client import Client
@@ -102,7 +103,7 @@ class AgentDaemon:
 
         Raises:
             EndpointTaken: Another process is this agent.
-            JournalFull: The journal cannot be written.
+            ExceptionGroup: Of `JournalFull`, where the journal cannot be written.
         """
         async with self:
             self._started()
@@ -191,12 +192,11 @@ class AgentDaemon:
 
     def _started(self) -> None:
         desk = self.desk
-        starts = sum(row.kind == "DaemonStarted" for row in self._journal.rows(0, 100_000))
         started = DaemonStarted(
             name=self.name,
             incarnation=self._server.incarnation,
             pid=os.getpid(),
-            restarts=starts,
+            restarts=desk.starts,
             version=VERSION,
         )
         desk.record(started)
@@ -283,7 +283,8 @@ class AgentDaemon:
 
     async def _fault(self, fault: Exception) -> None:
         """Something beyond this daemon failed: say so, wait a little, go on from the journal."""
-        words = f"{type(fault).__name__}: {clean(str(fault), 300)}"
+        first = first_of(fault)
+        words = f"{type(first).__name__}: {clean(str(first), 300)}"
         log.error("%s: %s", self.name, words, exc_info=fault)
         self.desk.record(Noted(level="error", text=words))
         self.desk.set_state("FAILED", words)
@@ -305,14 +306,15 @@ class AgentDaemon:
                 desk.supervisor_lost_s = now_s
             if desk.gate is None or not desk.run.running or desk.log.paused:
                 continue
-            try:
-                for idea_id in desk.log.pending():
+            for idea_id in desk.log.pending():
+                try:
                     if desk.supervisor_lost_s is None:
                         await self.tools.ideas.hand_in(idea_id)
                     elif now_s - desk.supervisor_lost_s >= AWAY_S:
                         await self._measure(idea_id)
-            except ToolRefused as refused:
-                log.info("%s: %s", self.name, refused.reason)
+                except ToolRefused as refused:
+                    # Another idea's hand-in must not wait for this one's.
+                    log.info("%s: %s", self.name, refused.reason)
 
     async def _measure(self, idea_id: str) -> None:
         """Sealed episodes of an own candidate on the own station; a figure, not a decision."""
@@ -322,7 +324,7 @@ class AgentDaemon:
         work, gate = desk.log.ideas[idea_id], desk.gate
         assert gate is not None
         desk.call(batch_id, "evaluate", f"{OWN_EPISODES} sealed episodes without the supervisor")
-        recipe: RecipeArchive = await asyncio.to_thread(gate.archive, work.commit)
+        recipe: RecipeArchive = await on_thread(gate.archive, work.commit)
         assert recipe.sha256 == sha256(recipe.files)
         command = StartBatch(
             batch_id=batch_id,

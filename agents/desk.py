@@ -36,6 +36,7 @@ from robots.wire.events import (
     BatchFinished,
     CandidateDecided,
     ChampionChanged,
+    DaemonStarted,
     DecisionLearned,
     RunStarted,
     ToolCalled,
@@ -123,6 +124,7 @@ class Desk:
         self.supervisor_seq = 0
         self._state = ""
         self._known_seq = 0
+        self.starts = 0
         self._fold()
 
     # --- journal ---
@@ -348,6 +350,7 @@ class Desk:
         while rows := self._journal.rows(after, 1000):
             for row in rows:
                 self.log.apply(row.event, row.wall_s)
+                self.starts += isinstance(row.event, DaemonStarted)
                 after = row.seq
         # Paused before a restart is paused after it.
         self._state = "PAUSED" if self.log.paused else ""

@@ -95,5 +95,10 @@ class AgentLog:
             idea_id for idea_id, work in self.ideas.items() if work.submitted and not work.decision
         ]
 
+    def forget(self, *prefixes: str) -> None:
+        """Drop records that nothing asks for any more; the journal keeps them."""
+        for key in [key for key in self.records if key.startswith(prefixes)]:
+            del self.records[key]
+
     def _change(self, idea_id: str, **fields: str | bool) -> None:
         self.ideas[idea_id] = replace(self.ideas[idea_id], **fields)

@@ -71,11 +71,14 @@ class AnthropicProvider:
             raise failure(error) from None
         if message.stop_reason is None:
             raise ProviderFailed("busy", "the answer was cut")
-        content = [block.to_dict() for block in message.content]
+        # Out of room within a call, the call is half: neither run nor kept, or a restart would run it.
+        whole = message.stop_reason == "tool_use"
+        kept = [block for block in message.content if whole or block.type != "tool_use"]
+        content = [block.to_dict() for block in kept]
         return Reply(
             messages=[{"role": "assistant", "content": content}] if content else [],
-            texts=[block.text for block in message.content if block.type == "text" and block.text],
-            calls=_calls(content) if message.stop_reason == "tool_use" else [],
+            texts=[block.text for block in kept if block.type == "text" and block.text],
+            calls=_calls(content),
         )
 
     def said(self, text: str) -> dict[str, Any]:

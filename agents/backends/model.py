@@ -44,11 +44,14 @@ class ModelBackend:
         try:
             async with self._provider:
                 while True:
-                    key = f"{self.name}/{surface.work.run_id}/session/{surface.work.closed}"
+                    own = f"{self.name}/{surface.work.run_id}"
+                    key = f"{own}/session/{surface.work.closed}"
                     session = Session(tools.desk, key)
                     if not session.messages:
                         session.add(self._provider.said(opening(tools.desk, surface)))
                     await self._work(session, surface)
+                    # It is closed: a run of many sessions does not stay in memory.
+                    tools.desk.log.forget(f"{key}/", f"{own}/answer/", f"{own}/call/")
         except t.ToolRefused as refused:
             log.info("%s: the turn ends: %s", tools.desk.name, refused)
 

@@ -84,6 +84,12 @@ class SearchBackend:
                 else:
                     log.info("%s: %s", self._agent, refused)
                     pause_s = AGAIN_S
+            except Exception as fault:
+                # A plan that breaks here would break after every restart as well.
+                plan = self._state.lanes.get(lane)
+                if plan is not None:
+                    self._give_up(lane, plan, f"it broke: {type(fault).__name__}", tools)
+                raise
             self._learn(tools)
 
     async def _pick(self, lane: str, tools: Toolbox, bench: Bench) -> Plan | None:

@@ -59,8 +59,9 @@ _UNPACK = "tar -x -f -\n"
 
 _COMMIT = """
 git add -A -- recipe notes 2>/dev/null || git add -A -- recipe
-printf '%s' "$MESSAGE" | git commit -q --no-verify --allow-empty -F -
-git update-ref "$BRANCH" HEAD
+tree=$(git write-tree)
+commit=$(printf '%s' "$MESSAGE" | git commit-tree "$tree" -p "$BASE")
+git update-ref "$BRANCH" "$commit"
 git bundle create -q - "^$BASE" "$BRANCH"
 """
 
@@ -131,18 +132,15 @@ class Workspace:
             message: Commit message, with its trailers.
             wall_s: Date of the commit; an equal change with an equal date is the same commit.
             files: The recipe folder, whole, by path relative to it; None commits the clone's
-                working tree as it stands.
+                working tree as it stands, whatever is checked out or was committed inside.
             notes: Files of the notes folder, by path relative to it, beside `files`.
 
         Returns:
-            A bundle with the commits of `branch` that `base` has not.
+            A bundle with the one commit of `branch`.
         """
         script = _PREPARE
         stdin = b""
-        if files is None:
-            # Made again after a kill it would else stand upon itself, as a second commit.
-            script += 'git update-ref --no-deref HEAD "$BASE"\n'
-        else:
+        if files is not None:
             script += _START_FROM + "rm -rf recipe\n" + _UNPACK
             packed = {f"recipe/{path}": content for path, content in files.items()}
             packed |= {f"notes/{path}": content for path, content in (notes or {}).items()}

@@ -276,14 +276,5 @@ async def together(work: Sequence[Coroutine[Any, Any, Trial]]) -> list[Trial]:
         refused, _ = faults.split(t.ToolRefused)
         if refused is None:
             raise
-        raise first_of(refused) from faults
+        raise t.first_of(refused) from faults
     return [task.result() for task in running]
-
-
-def first_of(group: BaseExceptionGroup[t.ToolRefused]) -> t.ToolRefused:
-    """The first plain exception of a group of groups."""
-    first: BaseException = group
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    assert isinstance(first, t.ToolRefused)
-    return first

@@ -1,6 +1,6 @@
 """Inputs and results of the agents' tools. A tool is named by its input's type."""
 
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
@@ -16,6 +16,13 @@ class ToolRefused(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def first_of(fault: BaseException) -> BaseException:
+    """The first plain exception of a group of groups."""
+    while isinstance(fault, BaseExceptionGroup):
+        fault = cast("BaseExceptionGroup[BaseException]", fault).exceptions[0]
+    return fault
 
 
 class ToolCall(Frozen, tag=True):

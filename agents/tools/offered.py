@@ -375,7 +375,7 @@ async def _finish(at: Surface, given: Words, _: str) -> str:
 TOOLS: tuple[Tool, ...] = (
     Tool("list_files", "Files of your working tree.", Nothing, _list_files),
     Tool("read_file", "A file of your working tree, or an answer that was cut (results/...).", Place, _read_file),
-    Tool("write_file", "Write a file below recipe/ or notes/.", Written, _write_file),
+    Tool("write_file", "Write a file below recipe/ or notes/.", Written, _write_file, once=True),
     Tool("edit_file", "Replace one passage of a file.", Edited, _edit_file, once=True),
     Tool("shell", "Run a command in the working tree's sandbox (python3, grep...).", Command, _shell, once=True),
     Tool("open_idea", "Claim an idea before any work on it; puts the working tree to the champion.",

@@ -17,12 +17,17 @@ _NUMBER = web.RequestKey("number", int)
 
 
 class Turn(NamedTuple):
-    """What the model says in one turn."""
+    """What the model says in one turn.
+
+    Attributes:
+        full: False where it ran out of room within its last call.
+    """
 
     text: str = ""
     calls: tuple[Call, ...] = ()
     output: int = 50
     reasoning: int = 0
+    full: bool = True
 
 
 class Fault(NamedTuple):
@@ -125,12 +130,14 @@ class Provider:
             text = json.dumps(arguments)
             parts = [text[: len(text) // 2], text[len(text) // 2 :]]
             deltas = [{"type": "input_json_delta", "partial_json": part} for part in parts]
+            deltas = deltas if turn.full else deltas[:1]
             blocks.append((block, deltas))
         for index, (block, deltas) in enumerate(blocks):
             events.append(("content_block_start", {"index": index, "content_block": block}))
             events += [("content_block_delta", {"index": index, "delta": d}) for d in deltas]
             events.append(("content_block_stop", {"index": index}))
         reason = "tool_use" if turn.calls else "end_turn"
+        reason = reason if turn.full else "max_tokens"
         events.append(("message_delta", {
             "delta": {"stop_reason": reason, "stop_sequence": None},
             "usage": {"output_tokens": turn.output},
@@ -174,7 +181,8 @@ class Provider:
             "total_tokens": fresh + cached + turn.output,
         }
         response = {
-            "id": f"resp_{self.turns}", "object": "response", "created_at": 0, "status": "completed",
+            "id": f"resp_{self.turns}", "object": "response", "created_at": 0,
+            "status": "completed" if turn.full else "incomplete",
             "model": body["model"], "output": output, "usage": usage, "error": None,
             "incomplete_details": None, "instructions": None, "metadata": {}, "tools": [],
             "parallel_tool_calls": True, "tool_choice": "auto", "temperature": 1.0, "top_p": 1.0,
@@ -184,7 +192,7 @@ class Provider:
         for index, item in enumerate(output):
             events.append(("response.output_item.added", {"output_index": index, "item": item}))
             events.append(("response.output_item.done", {"output_index": index, "item": item}))
-        events.append(("response.completed", {"response": response}))
+        events.append((f"response.{response['status']}", {"response": response}))
         stream = [
             (name, {"type": name, "sequence_number": n, **content})
             for n, (name, content) in enumerate(events)

@@ -10,10 +10,13 @@ import msgspec
 import pytest
 
 from agents.backends.search import SearchBackend
+from agents.cli import main
 from agents.daemon import AgentDaemon
 from agents.git.bundle import Gate
 from agents.git.notes import read_notes
 from agents.search import surveys
+from agents.search.state import Plan
+from agents.search.trials import TrialResult
 from agents.settings import AgentSettings
 from agents.status import AgentStatus
 from agents.tools import calls as t
@@ -29,12 +32,15 @@ from robots.wire.events import (
     AgentStateChanged,
     AnyEvent,
     BatchAccepted,
+    CandidateSubmitted,
+    DaemonStarted,
     DecisionLearned,
     IdeaCommitted,
     IdeaOpened,
+    Noted,
     TranscriptLine,
 )
-from robots.wire.journal import Journal, MemoryJournal
+from robots.wire.journal import Journal, JournalFull, MemoryJournal
 from robots.wire.records import Role
 from robots.wire.transport import MemoryTransport
 from tests.agents.stand_ins import BASELINE, StationStandIn, SupervisorStandIn
@@ -234,10 +240,34 @@ async def test_a_restart_goes_on_where_it_stood(fleet: Fleet) -> None:
         await fleet.until(lambda count=count: len(fleet.events(IdeaOpened)) >= count)
         await fleet.stop()
 
+    assert [each.restarts for each in fleet.events(DaemonStarted)] == [0, 1, 2, 3]  # type: ignore[union-attr]
     opened = [event.idea_id for event in fleet.events(IdeaOpened)]  # type: ignore[union-attr]
     assert len(opened) == len(set(opened))
     assert set(fleet.station.started.values()) == {1}
     assert set(fleet.supervisor.proposed.values()) == {1}
+
+
+async def test_a_plan_that_breaks_is_given_up(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    others = asyncio.Event()
+
+    async def run_plan(plan: Plan, *_: object) -> TrialResult:
+        ran.append(plan.idea_id)
+        if plan.idea_id == "a1-1":
+            raise RuntimeError("as scripted")
+        if len(set(ran)) == 4:
+            others.set()
+        return TrialResult()
+
+    monkeypatch.setattr("agents.backends.search.run_plan", run_plan)
+    monkeypatch.setattr("agents.daemon.FAULT_PAUSE_S", 0.01)
+    await fleet.start(SearchBackend("a1", 3))
+    await asyncio.wait_for(others.wait(), DEADLINE_S)
+
+    assert ran.count("a1-1") == 1
+    assert [each.text for each in fleet.events(Noted)] == ["RuntimeError: as scripted"]  # type: ignore[union-attr]
 
 
 # --- tools --------------------------------------------------------------------------------------
@@ -302,6 +332,16 @@ async def test_files_are_written_in_the_clone_and_frozen_ones_refused(fleet: Fle
     for path in ("TASK.md", "recipe/../TASK.md", "/etc/passwd", ".git/config"):
         with pytest.raises(t.ToolRefused, match="frozen_path"):
             await tools.call(t.WriteFile(path=path, text="x"))
+
+
+async def test_a_write_that_is_repeated_undoes_no_later_edit(fleet: Fleet) -> None:
+    tools = await scripted(fleet)
+    at = Surface(tools, "model", TOOLS)
+    for _ in range(2):
+        await at.call("w", "write_file", b'{"path": "notes/a.md", "text": "one"}')
+        await at.call("e", "edit_file", b'{"path": "notes/a.md", "old": "one", "new": "two"}')
+
+    assert await tools.tree.whole("notes/a.md") == "two"
 
 
 async def test_a_commit_of_the_working_tree_is_shared(fleet: Fleet) -> None:
@@ -458,6 +498,22 @@ async def test_status_says_who_thinks(fleet: Fleet) -> None:
     assert status.run_id == "r1"
 
 
+def test_a_full_journal_ends_the_daemon_with_its_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def serve(home: Path, name: str) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(full())
+
+    async def full() -> None:
+        raise JournalFull("no space left below /srv")
+
+    monkeypatch.setattr("agents.cli.serve", serve)
+
+    assert main(["--home", "/srv", "--name", "a1"]) == 1
+    assert capsys.readouterr().err == "enpire-agent a1: no space left below /srv\n"
+
+
 # --- without the supervisor ---------------------------------------------------------------------
 
 
@@ -516,3 +572,24 @@ async def test_a_call_whose_answer_a_kill_took_is_answered_as_it_was_done(fleet)
     assert [each.idea_id for each in fleet.events(IdeaOpened)] == ["a1-1", "a1-2"]
     assert len(fleet.events(IdeaCommitted)) == 1
     assert fleet.supervisor.queued == {"a1-1": 1}
+
+
+async def test_an_idea_that_cannot_be_handed_in_holds_up_no_other(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.daemon.AWAY_S", 0.02)
+    tools = await scripted(fleet)
+    handed = asyncio.Event()
+
+    async def hand_in(idea_id: str) -> bool:
+        if idea_id == "a1-1":
+            raise t.ToolRefused("git_failed: as scripted")
+        handed.set()
+        return True
+
+    monkeypatch.setattr(tools.ideas, "hand_in", hand_in)
+    for idea_id in ("a1-1", "a1-2"):
+        await tools.call(open_idea(idea_id=idea_id))
+        tools.desk.record(CandidateSubmitted(idea_id=idea_id, commit="c1"))
+
+    await asyncio.wait_for(handed.wait(), DEADLINE_S)

@@ -520,3 +520,33 @@ def test_files_that_ideas_carry_are_read_from_the_origin(
 
     assert other.shared("notes/survey.json") == {first: b"[1,\n2]\n"}
     assert other.shared("notes/survey.json", {first}) == {}
+
+
+def test_a_working_tree_committed_again_is_the_same_commit(clone: Workspace, gate: Gate) -> None:
+    one, branch = idea("a1-1"), gate.branch("a1-1")
+    clone.write({"recipe/policy.py": b"x = 2\n"})
+
+    first, second = (
+        gate.admit(clone.commit(gate.baseline, branch, idea_message(one), WALL_S), "a1-1")
+        for _ in range(2)
+    )
+
+    assert first == second
+    assert gate.git.commit_of(f"{first}^") == gate.baseline
+
+
+def test_what_an_agent_committed_itself_is_one_commit_of_its_base(
+    clone: Workspace, gate: Gate
+) -> None:
+    branch = gate.branch("a1-1")
+    clone.write({"recipe/policy.py": b"x = 2\n"})
+    clone.shell(
+        "git commit -q -a -m mine; echo 'x = 3' > recipe/policy.py; git commit -q -a -m too"
+    )
+
+    bundle = clone.commit(gate.baseline, branch, idea_message(idea("a1-1")), WALL_S)
+    commit = gate.admit(bundle, "a1-1")
+
+    assert gate.archive(commit).files["policy.py"] == b"x = 3\n"
+    assert "+x = 3" in gate.diff(f"{commit}^", commit)
+    assert gate.git.commit_of(f"{commit}^") == gate.baseline

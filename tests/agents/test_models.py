@@ -189,7 +189,7 @@ async def waiting(fleet: Fleet) -> None:
 
 async def test_an_agent_edits_explores_hands_in_and_finishes(fleet, host, kind) -> None:
     at = await host(worker(WORK))
-    await fleet.start(backend(kind, at))
+    daemon = await fleet.start(backend(kind, at))
     await waiting(fleet)
 
     assert decided(fleet) == ["adopted"]
@@ -197,6 +197,9 @@ async def test_an_agent_edits_explores_hands_in_and_finishes(fleet, host, kind) 
     recipe = fleet.supervisor.repository.archive(commit).files["recipe.toml"]
     assert b'value = "fast"' in recipe
     assert fleet.station.started == {"a1-1/x0": 1}
+    # What a closed session was is in the journal alone.
+    sessions = {key.split("/")[3] for key in daemon.desk.log.records if "/session/" in key}
+    assert sessions == {"1"}
     told = lines(fleet)
     assert "agent: I look first." in told
     assert any(line.startswith("result: a1-1/x0:") for line in told)
@@ -290,6 +293,20 @@ async def test_a_stream_cut_at_any_byte_runs_no_half_call(
     assert decided(fleet) == ["adopted"]
     assert fleet.station.started == {"a1-1/x0": 1}
     assert fleet.supervisor.queued == {"a1-1": 1}
+
+
+async def test_an_answer_that_ran_out_of_room_leaves_no_half_call(host, kind) -> None:
+    at = await host(
+        lambda _, __: Turn("So:", (("shell", {"command": "rm -r notes/old"}),), full=False)
+    )
+    provider = (AnthropicProvider if kind == "anthropic" else OpenAIProvider)("", at.socket)
+    asked = [provider.said("go on")]
+    async with provider:
+        reply = await provider.ask("brief", asked)
+
+    assert reply.texts == ["So:"]
+    assert not reply.calls
+    assert not provider.open_calls([*asked, *reply.messages])
 
 
 async def test_a_restart_at_any_point_repeats_nothing(fleet, host, kind) -> None:
