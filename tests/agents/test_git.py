@@ -522,7 +522,7 @@ def test_files_that_ideas_carry_are_read_from_the_origin(
     assert other.shared("notes/survey.json", {first}) == {}
 
 
-def test_a_working_tree_committed_again_is_the_same_commit(clone: Workspace, gate: Gate) -> None:
+def test_a_commit_made_again_after_a_kill_is_not_a_second_one(clone: Workspace, gate: Gate) -> None:
     one, branch = idea("a1-1"), gate.branch("a1-1")
     clone.write({"recipe/policy.py": b"x = 2\n"})
 
