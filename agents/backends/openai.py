@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import httpx2
 import openai
+from openai.types.responses import ResponseUsage
 
 from agents.backends.anthropic import RETRIES, SILENCE_S, failure
 from agents.backends.session import Asked, ProviderFailed, Reply
@@ -29,7 +30,7 @@ class OpenAIProvider:
         self._model = model or MODEL
         self._fleet = fleet
         self.label = f"language model {self._model}"
-        self._socket = socket
+        self.socket = socket
         self._tools: list[Any] = [
             {
                 "type": "function",
@@ -42,7 +43,7 @@ class OpenAIProvider:
         ]
 
     async def __aenter__(self) -> Self:
-        transport = httpx2.AsyncHTTPTransport(uds=str(self._socket))
+        transport = httpx2.AsyncHTTPTransport(uds=str(self.socket))
         self._client = openai.AsyncOpenAI(
             base_url="http://gateway/v1",
             api_key="of-the-gateway",
@@ -89,6 +90,7 @@ class OpenAIProvider:
             messages=items if whole else [i for i in items if i["type"] != _CALL],
             texts=[done.output_text] if done.output_text else [],
             calls=self.open_calls(items) if whole else [],
+            used=_used(done.usage),
         )
 
     def said(self, text: str) -> dict[str, Any]:
@@ -106,3 +108,15 @@ class OpenAIProvider:
             for each in messages
             if each.get("type") == _CALL and each["call_id"] not in answered
         ]
+
+
+def _used(usage: ResponseUsage | None) -> dict[str, int]:
+    if usage is None:
+        return {}
+    cached = usage.input_tokens_details.cached_tokens
+    return {
+        "fresh_input": usage.input_tokens - cached,
+        "cached_input": cached,
+        "output": usage.output_tokens,
+        "reasoning": usage.output_tokens_details.reasoning_tokens,
+    }

@@ -64,7 +64,7 @@ class SearchBackend:
         while True:
             try:
                 if pause_s:
-                    await tools.call(t.Wait(timeout_s=pause_s))
+                    self._hear(tools, await tools.call(t.Wait(timeout_s=pause_s)))
                     self._learn(tools)
                 # One choice at a time: each takes the next number and the next seed.
                 async with self._choosing:
@@ -128,6 +128,13 @@ class SearchBackend:
             tools.ideas.drop(t.Drop(idea_id=plan.idea_id, detail=reason))
         self._state = memory.finished(self._state, lane, plan, TrialResult())
         self._save(tools)
+
+    def _hear(self, tools: Toolbox, news: t.News) -> None:
+        """Words of people: it cannot read, and says so."""
+        if news.messages:
+            heard = tuple(news.messages)
+            tools.desk.record_backend(self.name, codec.encode(self._state), heard)
+            tools.desk.say("system", f"a {self.label} does not read what people say")
 
     def _learn(self, tools: Toolbox) -> None:
         """Credit from decisions, own and peers', and from another champion."""

@@ -53,9 +53,9 @@ class Toolbox:
             case t.Drop():
                 return self.ideas.drop(call)
             case t.Explore():
-                return await self.bench.explore(call)
+                return await self.desk.unless_interrupted(self.bench.explore(call))
             case t.Wait():
-                return await self.fleet.wait(call)
+                return await self.desk.unless_interrupted(self.fleet.wait(call))
             case t.Leaderboard():
                 return self.fleet.leaderboard(call)
             case t.Digest():

@@ -1,9 +1,6 @@
 """Tools for training: a job of the working tree's recipe on this machine's box, and its end."""
 
-import asyncio
 import hashlib
-import tempfile
-from pathlib import Path
 
 import msgspec
 
@@ -81,29 +78,36 @@ class Training:
 
     async def console(self, job_id: str) -> str:
         """The end of what a job's code printed; how it comes along is in its status."""
-        told, offset = b"", 0
+        told, known = b"", await self.known(job_id)
+        # A program may print without end.
+        offset = max(0, known.console_bytes - CONSOLE_BYTES) if known is not None else 0
         try:
-            while part := await self._box.read(job_id, "console.txt", offset):
-                told, offset = (told + part)[-CONSOLE_BYTES:], offset + len(part)
+            while len(told) < CONSOLE_BYTES:
+                part = await self._box.read(job_id, "console.txt", offset + len(told))
+                if not part:
+                    break
+                told += part
         except (JobRefused, ShellBroken) as error:
             return f"(its console cannot be read: {error})"
-        return "\n".join(plain(told.decode(errors="replace")).splitlines()[-CONSOLE_LINES:])
+        return "\n".join(
+            plain(told[-CONSOLE_BYTES:].decode(errors="replace")).splitlines()[-CONSOLE_LINES:]
+        )
 
     async def take(self, status: JobStatus) -> list[str]:
         """Put what a job trained into the working tree's recipe; returns what became of each file."""
         told: list[str] = []
-        with tempfile.TemporaryDirectory() as folder:
-            for name in status.policy:
-                path = Path(folder) / name
-                size = await self._box.fetch(status.job_id, f"out/policy/{name}", path)
-                if size > MAX_FILE_BYTES:
-                    told.append(
-                        f"{name} is {size} bytes; a recipe's file may have {MAX_FILE_BYTES}"
-                    )
-                    continue
-                content = await asyncio.to_thread(path.read_bytes)
-                await self._tree.put({f"recipe/{name}": content})
-                told.append(f"recipe/{name} is in the working tree")
+        for name in status.policy:
+            content = b""
+            while len(content) <= MAX_FILE_BYTES:
+                part = await self._box.read(status.job_id, f"out/policy/{name}", len(content))
+                if not part:
+                    break
+                content += part
+            if len(content) > MAX_FILE_BYTES:
+                told.append(f"{name} is too large; a recipe's file may have {MAX_FILE_BYTES} bytes")
+                continue
+            await self._tree.put({f"recipe/{name}": content})
+            told.append(f"recipe/{name} is in the working tree")
         return told
 
 

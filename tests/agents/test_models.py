@@ -100,8 +100,11 @@ def spoken_turns(items: list[dict[str, Any]]) -> int:
 class Host:
     """A gateway with a provider's stand-in behind it."""
 
-    def __init__(self, folder: Path, provider: Provider, budget: int = 10_000_000) -> None:
+    def __init__(
+        self, folder: Path, provider: Provider, budget: int = 10_000_000, silence_s: float = 60.0
+    ) -> None:
         self.provider = provider
+        self._silence_s = silence_s
         self.socket = folder / "a1.api"
         self.events: list[TokensMetered | RequestRefused] = []
         self.budget = Budget({"a1": budget})
@@ -110,7 +113,9 @@ class Host:
 
     async def start(self) -> None:
         await self.provider.start()
-        where = ProviderSettings(base_url=self.provider.url, key_file=str(self._key))
+        where = ProviderSettings(
+            base_url=self.provider.url, key_file=str(self._key), silence_s=self._silence_s
+        )
         settings = GatewaySettings(
             providers={"anthropic": where, "openai": where},
             agents={"a1": AgentSettings(budget_tokens=10_000_000)},
@@ -145,7 +150,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 async def host(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
     made: list[Host] = []
 
-    async def make(script: Script, faults: dict[int, Fault] | None = None, **more: int) -> Host:
+    async def make(script: Script, faults: dict[int, Fault] | None = None, **more: Any) -> Host:
         made.append(Host(tmp_path, Provider(script, faults), **more))
         await made[-1].start()
         return made[-1]
@@ -225,41 +230,6 @@ async def test_the_prompts_beginning_is_the_same_in_every_request(fleet, host, k
     }
 
     assert len(heads) == 1
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault(429, (("retry-after", "0.2"),)),
-        Fault(429),
-        Fault(500),
-        Fault(529),
-    ],
-    ids=["429-with-retry-after", "429", "500", "529"],
-)
-async def test_a_provider_in_trouble_is_waited_for(fleet, host, kind, fault) -> None:
-    at = await host(worker(WORK), {1: fault, 4: fault})
-    await fleet.start(backend(kind, at))
-    await waiting(fleet)
-
-    assert decided(fleet) == ["adopted"]
-    assert fleet.station.started == {"a1-1/x0": 1}
-    assert at.metered() == at.provider.sent
-
-
-@pytest.mark.parametrize("cut", [0, 1, 200, 450, 700, 900, 1100])
-async def test_a_stream_cut_at_any_byte_runs_no_half_call(
-    fleet, host, kind, cut, monkeypatch
-) -> None:
-    monkeypatch.setattr("agents.backends.model.FIRST_PAUSE_S", 0.05)
-    # The third turn explores nothing twice, and the sixth is handed in once.
-    at = await host(worker(WORK), {2: Fault(200, cut=cut), 5: Fault(200, cut=cut)})
-    await fleet.start(backend(kind, at))
-    await waiting(fleet)
-
-    assert decided(fleet) == ["adopted"]
-    assert fleet.station.started == {"a1-1/x0": 1}
-    assert fleet.supervisor.queued == {"a1-1": 1}
 
 
 async def test_a_restart_at_any_point_repeats_nothing(fleet, host, kind) -> None:
