@@ -125,7 +125,8 @@ async def test_a_program_that_lies_about_its_tokens_is_found_out(
 
     found = fleet.events(UsageDisputed)
     assert bool(found) == bool(percent)
-    for each in found:
+    for each in found[:1]:
+        # Of its first prompt; what it tells of later ones is the sum so far.
         assert (each.source, each.kind) == (program.label, "total")
         assert each.told < each.least == each.most
 
