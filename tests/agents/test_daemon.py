@@ -173,16 +173,21 @@ async def test_an_interrupted_search_leaves_its_batch_and_takes_it_up_again(flee
     fleet.station.hold = True
     daemon = await fleet.start(SearchBackend("a1", 3))
     await fleet.until(lambda: bool(fleet.station.started))
-    turn = daemon.desk.log.turn
+    batch_id = next(iter(fleet.station.started))
     await fleet.person.request(c.InterruptAgent(reason="look at the table"), 5)
-    # The turn has ended although its batches have not: another one begins with the agent.
-    assert fleet.events(AgentStateChanged)[-1].state == "PAUSED"  # type: ignore[union-attr]
-    await fleet.person.request(c.ResumeAgent(), 5)
-    await fleet.until(lambda: daemon.desk.log.turn > turn)
     fleet.station.go_on()
-    await fleet.until(lambda: bool(fleet.events(ExplorationFinished)))
+    async with asyncio.timeout(DEADLINE_S):
+        while not daemon.desk.bench.batch(batch_id).finished:  # type: ignore[union-attr] # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    # It knows the batch's end, and takes it up only when it goes on.
+    assert not fleet.events(ExplorationFinished)
+    assert daemon.desk.state == "PAUSED"
+    await fleet.person.request(c.ResumeAgent(), 5)
+    await fleet.until(lambda: batch_id in daemon.desk.log.explored)
 
     assert set(fleet.station.started.values()) == {1}
+    # Both lanes go on, however short the pause was.
+    await fleet.until(lambda: len(fleet.events(IdeaOpened)) >= 3)
 
 
 async def test_the_search_agent_shares_its_surveys_through_git(fleet: Fleet) -> None:
