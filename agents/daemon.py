@@ -40,7 +40,7 @@ from robots.wire.commands import (
     StopAgent,
 )
 from robots.wire.endpoints import socket_path
-from robots.wire.events import DaemonStarted, Noted, TranscriptLine
+from robots.wire.events import DaemonStarted, Noted
 from robots.wire.journal import Journal, JournalFull
 from robots.wire.reception import Peer, Refused
 from robots.wire.records import Purpose, RecipeArchive
@@ -153,11 +153,7 @@ class AgentDaemon:
                 if desk.log.paused:
                     desk.set_state("THINKING", f"resumed by {peer.name}", resumed=True)
             case MessageAgent():
-                desk.messages.append(command.text[:10_000])
-                line = TranscriptLine(
-                    turn=desk.log.turn, role="person", text=clean(command.text, 2000)
-                )
-                desk.record(line)
+                desk.hear(command.text)
             case AnswerAgent():
                 if not desk.answer(command.question_id, command.text, peer.name):
                     raise Refused("not_asked: the agent does not wait for an answer to this")
@@ -186,6 +182,7 @@ class AgentDaemon:
             adopted=decisions.count("adopted"),
             robot_s=desk.log.robot_s,
             supervisor_reached=desk.supervisor_lost_s is None,
+            disputes=desk.log.disputes,
         )
 
     # --- work ---

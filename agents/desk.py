@@ -6,7 +6,6 @@ waits for it. Nothing in it depends on which backend thinks.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -50,8 +49,8 @@ log = logging.getLogger(__name__)
 RUN_RECORD = "run"
 FROZEN = "frozen"
 FAR = 2**62
-MESSAGES_KEPT = 50
 RESULTS_BYTES = 32 << 20
+WORDS_LIMIT = 10_000
 T = TypeVar("T")
 
 
@@ -110,7 +109,6 @@ class Desk:
         self.log = AgentLog()
         self.run = RunView()
         self.bench = StationView(name)
-        self.messages: deque[str] = deque(maxlen=MESSAGES_KEPT)
         self.stop = asyncio.Event()
         self.interrupted = asyncio.Event()
         self.gate: Gate | None = None
@@ -148,9 +146,15 @@ class Desk:
     def _folder(self) -> Path:
         return self.home / "agents" / self.name / self.run.run_id
 
-    def record_backend(self, backend: str, record: bytes) -> None:
-        """Keep what a backend needs to go on, before it acts."""
-        self.record(BackendRecorded(backend=backend, record=record))
+    def record_backend(self, backend: str, record: bytes, heard: tuple[str, ...] = ()) -> None:
+        """Keep what a backend needs to go on, before it acts.
+
+        Args:
+            backend: Whose record.
+            record: In its own encoding.
+            heard: Words of people that are in it, by their ids: one row holds both or neither.
+        """
+        self.record(BackendRecorded(backend=backend, record=record, heard=heard))
 
     def call(self, call_id: str, tool: str, summary: str) -> bool:
         """Journal a call before it acts; False if it was journalled in an earlier life."""
@@ -163,6 +167,16 @@ class Desk:
         """A line of the transcript."""
         line = TranscriptLine(turn=self.log.turn, role=role, text=clean(text), idea_id=idea_id)
         self.record(line, durable=False)
+
+    def hear(self, text: str) -> None:
+        """Take a person's words, journalled: the agent hears them once, whatever comes between."""
+        line = TranscriptLine(
+            turn=self.log.turn,
+            role="person",
+            text=text[:WORDS_LIMIT],
+            message_id=f"words-{self.log.told + 1}",
+        )
+        self.record(line)
 
     def ask(self, question_id: str, text: str, choices: tuple[str, ...] = ()) -> None:
         """Ask a person, once for an id; the answer comes as a message.
@@ -178,12 +192,11 @@ class Desk:
         self.record(AgentAsked(question_id=question_id, text=clean(text, 2000), choices=offered))
 
     def answer(self, question_id: str, text: str, by: str) -> bool:
-        """Take a person's answer; False if it is no answer to what is asked now."""
+        """Take a person's answer, as words; False if it is no answer to what is asked now."""
         question = self.log.question
         if question is None or question.question_id != question_id:
             return False
-        self.record(AgentAnswered(question_id=question_id, text=clean(text, 2000), by=by))
-        self.messages.append(f"in answer to {question.text!r}: {text[:10_000]}")
+        self.record(AgentAnswered(question_id=question_id, text=text[:WORDS_LIMIT], by=by))
         return True
 
     def set_state(self, state: str, detail: str = "", *, resumed: bool = False) -> None:

@@ -15,6 +15,7 @@ from robots.wire.events import (
     IdeaOpened,
     ToolCalled,
     TranscriptLine,
+    UsageDisputed,
 )
 from robots.wire.records import Frozen
 
@@ -40,6 +41,9 @@ class AgentLog:
     Attributes:
         asked: Ids of all questions that it asked.
         question: The one that no person has answered yet.
+        words: Words of people that the agent has not heard yet, by their id.
+        told: How often people have spoken.
+        disputes: How often what its SDK or program said it used was not what the gateway counted.
     """
 
     def __init__(self) -> None:
@@ -49,6 +53,9 @@ class AgentLog:
         self.records: dict[str, bytes] = {}
         self.asked: set[str] = set()
         self.question: AgentAsked | None = None
+        self.words: dict[str, str] = {}
+        self.told = 0
+        self.disputes = 0
         self.robot_s = 0.0
         self.turn = 0
         self.paused = False
@@ -67,18 +74,17 @@ class AgentLog:
                 self._change(event.idea_id, decision=event.decision)
             case ToolCalled():
                 self.calls.add(event.call_id)
-            case AgentAsked():
-                self.asked.add(event.question_id)
-                self.question = event
-            case AgentAnswered():
-                self.question = None
+            case AgentAsked() | AgentAnswered():
+                self._ask(event)
             case ExplorationFinished():
                 self.explored[event.batch_id] = event
                 self.robot_s += event.robot_s
             case BackendRecorded():
-                self.records[event.backend] = event.record
+                self._keep(event)
             case TranscriptLine():
-                self.turn = max(self.turn, event.turn)
+                self._say(event)
+            case UsageDisputed():
+                self.disputes += 1
             case AgentStateChanged():
                 self.paused = event.state == "PAUSED"
                 self.stopped = event.state == "STOPPED"
@@ -99,6 +105,29 @@ class AgentLog:
         """Drop records that nothing asks for any more; the journal keeps them."""
         for key in [key for key in self.records if key.startswith(prefixes)]:
             del self.records[key]
+
+    def _ask(self, event: AgentAsked | AgentAnswered) -> None:
+        if isinstance(event, AgentAsked):
+            self.asked.add(event.question_id)
+            self.question = event
+            return
+        if self.question is not None:
+            self._hear(event.question_id, f"in answer to {self.question.text!r}: {event.text}")
+        self.question = None
+
+    def _keep(self, event: BackendRecorded) -> None:
+        self.records[event.backend] = event.record
+        for message_id in event.heard:
+            self.words.pop(message_id, None)
+
+    def _say(self, event: TranscriptLine) -> None:
+        self.turn = max(self.turn, event.turn)
+        if event.message_id:
+            self._hear(event.message_id, event.text)
+
+    def _hear(self, message_id: str, text: str) -> None:
+        self.words[message_id] = text
+        self.told += 1
 
     def _change(self, idea_id: str, **fields: str | bool) -> None:
         self.ideas[idea_id] = replace(self.ideas[idea_id], **fields)

@@ -70,6 +70,7 @@ class ToolServer:
         self._session = surface.work.closed
         self._served: set[asyncio.Task[None]] = set()
         self._answered: set[str] = set()
+        self._told: dict[str, None] = {}
         known = self._desk.log.records.get(self._key)
         self._open = codec.decode(known, OpenCalls) if known is not None else OpenCalls()
         self.calls = 0
@@ -105,11 +106,19 @@ class ToolServer:
         return found
 
     def heard(self) -> None:
-        """The program has heard every answer that was given so far."""
-        if self._answered:
+        """The program has heard every answer, and all words of people, that were given so far."""
+        if self._answered or self._told:
             kept = tuple(each for each in self._open.calls if each.call_id not in self._answered)
+            heard = tuple(self._told)
             self._answered.clear()
-            self._keep(kept)
+            self._told.clear()
+            self._keep(kept, heard)
+
+    def words(self) -> list[str]:
+        """What people have said, each of their words once; unheard, it is said to the next session."""
+        fresh = {key: said for key, said in self._desk.log.words.items() if key not in self._told}
+        self._told |= dict.fromkeys(fresh)
+        return [f"A person says: {said}" for said in fresh.values()]
 
     # --- one connection ---
 
@@ -168,7 +177,8 @@ class ToolServer:
             return await self._halt(refused.reason)
         desk.say("result", t.cut_text(told.text, 1_000)[0], surface.work.idea_id)
         self._answered.add(key)
-        return told._replace(text=told.text + self._words())
+        # Whatever it is working on, it hears people with its next answer.
+        return told._replace(text="\n\n".join([told.text, *self.words()]))
 
     async def _halt(self, reason: str) -> Answer:
         """Leave a call unanswered: it is made when the agent goes on; its connection ends before."""
@@ -176,15 +186,9 @@ class ToolServer:
             self.halted.set_result(reason)
         return await asyncio.get_running_loop().create_future()
 
-    def _words(self) -> str:
-        """What people have said meanwhile: a program that works hears it with its next answer."""
-        heard = "".join(f"\n\nA person says: {words}" for words in self._desk.messages)
-        self._desk.messages.clear()
-        return heard
-
-    def _keep(self, calls: tuple[OpenCall, ...]) -> None:
+    def _keep(self, calls: tuple[OpenCall, ...], heard: tuple[str, ...] = ()) -> None:
         self._open = OpenCalls(calls=calls)
-        self._desk.record_backend(self._key, codec.encode(self._open))
+        self._desk.record_backend(self._key, codec.encode(self._open), heard)
 
 
 def call_id(context: ServerRequestContext[Any, Any], connection: str) -> str:

@@ -10,6 +10,7 @@ class AgentStatus(Frozen):
         label: What thinks, in words for people.
         state: THINKING, EXPLORING, WAITING, PAUSED, STOPPED or FAILED.
         pending: Ideas handed in whose decision is not known.
+        disputes: How often the usage that its SDK or program told was not what the gateway counted.
         robot_s: Robot seconds spent on exploration.
     """
 
@@ -26,3 +27,4 @@ class AgentStatus(Frozen):
     robot_s: float
     tokens: int = 0
     supervisor_reached: bool = True
+    disputes: int = 0

@@ -161,6 +161,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     add("--gpus", type=int, default=0, metavar="N", help="GPUs (0)")
     add("--processes", type=_positive, default=1, metavar="N", help="by torchrun (1)")
     add("--minutes", type=_minutes, default=24 * 60.0, metavar="M", help="its limit (a day)")
+    add("--disk", type=float, default=64.0, metavar="GIB", help="what it may write (64)")
     add("--unsandboxed", action="store_true", help="without walls, where no sandbox works")
     add("--argument", dest="arguments", action="append", default=[], metavar="A",
         help="for its train.py; may be given again")  # fmt: skip

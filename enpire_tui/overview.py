@@ -1,15 +1,20 @@
 """The state of a fleet by daemon: what the keeper holds and what each of them answers."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
+from agents.status import AgentStatus
 from enpire_tui import home as places
 from enpire_tui import lifecycle
 from enpire_tui.control import Control, Refused, Unreachable
 from enpire_tui.run_spec import FILE, read_spec
+from robots.wire import commands as c
 from robots.wire import keeper
 from robots.wire.records import Frozen
 from robots.wire.replies import SupervisorStatus
+
+ASK_S = 2.0
 
 
 class Daemon(Frozen):
@@ -25,6 +30,8 @@ class Overview(Frozen):
     """See the module.
 
     Attributes:
+        disputes: By agent, how often what its SDK or program said it used was not what the gateway
+            counted; agents without any are left out.
         jobs: Training jobs; none before there are boxes to run them on.
     """
 
@@ -35,6 +42,7 @@ class Overview(Frozen):
     last_run: str = ""
     detail: str = ""
     agents: tuple[Daemon, ...] = ()
+    disputes: Mapping[str, int] = {}
     jobs: tuple[str, ...] = ()
 
 
@@ -54,6 +62,7 @@ async def read(home: Path) -> Overview:
             run = await control.status()
         except (Refused, Unreachable) as error:
             detail = f"{places.SUPERVISOR}: {error}"
+        found = await asyncio.gather(*(_disputes(control, name) for name in spec.agents))
     return Overview(
         home=str(home),
         up=True,
@@ -62,7 +71,19 @@ async def read(home: Path) -> Overview:
         last_run=last,
         detail=detail,
         agents=tuple(each for each in kept if each.name in spec.agents),
+        disputes={name: count for name, count in zip(spec.agents, found, strict=True) if count},
     )
+
+
+async def _disputes(control: Control, agent: str) -> int:
+    """How often an agent's usage was disputed; 0 where it does not answer, which others tell."""
+    client = control.client(agent)
+    try:
+        return (await client.call(c.GetStatus(), AgentStatus, ASK_S)).disputes
+    except (Refused, Unreachable):
+        return 0
+    finally:
+        client.close()
 
 
 def text(found: Overview) -> str:
@@ -93,5 +114,9 @@ def text(found: Overview) -> str:
     lines += [
         f"  {each.name:12} {each.state:8} pid {each.pid}  restarts {each.restarts}"
         for each in found.daemons
+    ]
+    lines += [
+        f"  {name}: {count} times its own count of tokens was not the gateway's (see its events)"
+        for name, count in found.disputes.items()
     ]
     return "\n".join(lines) + "\n"

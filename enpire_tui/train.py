@@ -50,6 +50,7 @@ class Options(Frozen):
     gpus: int = 0
     processes: int = 1
     minutes: float = 24 * 60.0
+    disk: float = 64.0
     json: bool = False
     unsandboxed: bool = False
 
@@ -101,6 +102,7 @@ async def _train(
             gpus=options.gpus,
             processes=options.processes,
             minutes=options.minutes,
+            disk_gib=options.disk,
         ),
         unsandboxed=options.unsandboxed,
     )

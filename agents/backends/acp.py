@@ -1,8 +1,8 @@
 """Command-line agents, driven by the Agent Client Protocol: one driver for all of them.
 
 A program runs whole in the sandbox, one process a session, one session an idea. It works in the
-agent's clone with tools of its own and with ours, over MCP. What it spends, the gateway counts:
-nothing that a program says of its own usage is believed.
+agent's clone with tools of its own and with ours, over MCP. What it spends, the gateway counts;
+what a program says of its own usage is compared with that, and believed in nothing.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from acp import schema
 from acp.client.connection import ClientSideConnection
 
 from agents.backends.model import BRIEF, FIRST_PAUSE_S, LONGEST_PAUSE_S, MOST_SILENT, opening
+from agents.backends.usage import Told, compare, metered
 from agents.desk import Desk
 from agents.mcp import CLOSED, SERVER, ToolServer
 from agents.programs.process import Folders, Started, started
@@ -103,12 +104,17 @@ class AcpBackend:
         async with connected(listener, process) as connection:
             text = await self._opened(connection, surface, server, process, listener)
             silent = prompts = 0
+            begun = await metered(self._gateway)
             pause_s = FIRST_PAUSE_S
             while silent < MOST_SILENT and prompts < MOST_PROMPTS:
                 calls = server.calls
                 desk.set_state("THINKING")
-                said = await self._prompt(connection, listener, server, desk, text)
+                before = await metered(self._gateway)
+                said, used = await self._prompt(connection, listener, server, desk, text)
                 server.heard()
+                # Programs tell the usage of a prompt, or that of their session so far.
+                after = await metered(self._gateway) if used else None
+                compare(desk, self._program.label, used, (before, begun), after)
                 if surface.work.closed != number:
                     return
                 prompts += 1
@@ -119,7 +125,7 @@ class AcpBackend:
                     # Without a call it may be that its provider is in trouble.
                     await wait_a_little(desk, pause_s)
                     pause_s = min(2.0 * pause_s, LONGEST_PAUSE_S)
-                text = "\n".join([*spoken(desk), GO_ON])
+                text = "\n".join([*server.words(), GO_ON])
 
     async def _opened(
         self,
@@ -175,8 +181,13 @@ class AcpBackend:
         server: ToolServer,
         desk: Desk,
         text: str,
-    ) -> str:
-        """One prompt to its end; cancelled where the agent is paused or stopped meanwhile."""
+    ) -> tuple[str, Told]:
+        """One prompt to its end; cancelled where the agent is paused or stopped meanwhile.
+
+        Returns:
+            What the program said, and what it says it used.
+        """
+        used: Told = {}
         asked = asyncio.ensure_future(
             connection.prompt(session_id=listener.session_id, prompt=[acp.text_block(text)])
         )
@@ -191,7 +202,8 @@ class AcpBackend:
                 if reason != CLOSED:
                     raise t.ToolRefused(reason)
             else:
-                asked.result()
+                told = asked.result().usage
+                used = {"total": told.total_tokens} if told is not None else {}
         except (acp.RequestError, ConnectionError) as error:
             words = said_of(error)
             if BUDGET_WORDS in words:
@@ -202,7 +214,7 @@ class AcpBackend:
             asked.cancel()
             await asyncio.gather(asked, halted, return_exceptions=True)
             said = listener.flush()
-        return said
+        return said, used
 
     def _folders(self, desk: Desk, tools: Path) -> Folders:
         if desk.gate is None or desk.workspace is None:
@@ -327,13 +339,6 @@ async def wait_a_little(desk: Desk, seconds: float) -> None:
     desk.set_state("WAITING", f"for the program, {seconds:.0f} s")
     await desk.wait_until(lambda: halts(desk), seconds)
     awake(desk)
-
-
-def spoken(desk: Desk) -> list[str]:
-    """Words of people since the last time."""
-    heard = [f"A person says: {words}" for words in desk.messages]
-    desk.messages.clear()
-    return heard
 
 
 def close(surface: Surface, why: str) -> None:

@@ -14,7 +14,8 @@ from agents.tools.offered import TOOLS
 MODEL = "claude-opus-4-7"
 MOST_OUTPUT = 16_000
 RETRIES = 4
-SILENCE_S = 600.0
+SILENCE_S = 780.0
+"""Longer than the gateway may hold a request back and then wait for a silent provider: it tells why."""
 RESULT = "tool_result"
 CACHED: dict[str, Any] = {"cache_control": {"type": "ephemeral"}}
 
@@ -32,14 +33,14 @@ class AnthropicProvider:
     def __init__(self, model: str, socket: Path) -> None:
         self._model = model or MODEL
         self.label = f"language model {self._model}"
-        self._socket = socket
+        self.socket = socket
         self._tools: list[Any] = [
             {"name": tool.name, "description": tool.description, "input_schema": tool.schema}
             for tool in TOOLS
         ]
 
     async def __aenter__(self) -> Self:
-        transport = httpx2.AsyncHTTPTransport(uds=str(self._socket))
+        transport = httpx2.AsyncHTTPTransport(uds=str(self.socket))
         self._client = anthropic.AsyncAnthropic(
             base_url="http://gateway",
             api_key="of-the-gateway",
@@ -79,6 +80,7 @@ class AnthropicProvider:
             messages=[{"role": "assistant", "content": content}] if content else [],
             texts=[block.text for block in kept if block.type == "text" and block.text],
             calls=_calls(content),
+            used=_used(message.usage),
         )
 
     def said(self, text: str) -> dict[str, Any]:
@@ -124,6 +126,14 @@ def _calls(content: list[Any]) -> list[Asked]:
         for block in content
         if block["type"] == "tool_use"
     ]
+
+
+def _used(usage: anthropic.types.Usage) -> dict[str, int]:
+    return {
+        "fresh_input": usage.input_tokens + (usage.cache_creation_input_tokens or 0),
+        "cached_input": usage.cache_read_input_tokens or 0,
+        "output": usage.output_tokens,
+    }
 
 
 def _cached(messages: list[dict[str, Any]]) -> list[Any]:

@@ -9,6 +9,7 @@ import logging
 from pathlib import Path
 
 from agents.backends.session import Asked, Provider, ProviderFailed, Reply, Session
+from agents.backends.usage import compare, metered
 from agents.desk import Desk
 from agents.pictures import Answer
 from agents.tools import calls as t
@@ -104,9 +105,12 @@ class ModelBackend:
         while True:
             desk.set_state("THINKING")
             try:
+                before = await metered(self._provider.socket)
                 messages = self._provider.shown(session.messages, desk.album)
                 asking = self._provider.ask(BRIEF.read_text(), messages)
-                return await desk.unless_interrupted(asking)
+                reply = await desk.unless_interrupted(asking)
+                after = await metered(self._provider.socket)
+                compare(desk, self.name, reply.used, (before,), after)
             except ProviderFailed as failed:
                 desk.say("system", f"{self.name}: {failed}")
                 if failed.kind == "budget":
@@ -115,6 +119,8 @@ class ModelBackend:
                     self._close(surface, f"the provider took it no further: {failed.detail}")
                     return None
                 wait_s = failed.retry_s or (pause_s if failed.kind == "busy" else PARKED_S)
+            else:
+                return reply
             desk.set_state("WAITING", f"for {self.name}, {wait_s:.0f} s")
             await desk.wait_until(lambda: desk.log.paused or bool(desk.run.ended), wait_s)
             pause_s = min(2.0 * pause_s, LONGEST_PAUSE_S)
@@ -124,10 +130,10 @@ class ModelBackend:
 
     def _hear(self, session: Session, desk: Desk) -> None:
         """Words of people, before the model speaks again."""
-        heard = [f"A person says: {words}" for words in desk.messages]
-        desk.messages.clear()
-        if heard:
-            session.add(self._provider.said("\n".join(heard)))
+        words = desk.log.words
+        if words:
+            text = "\n".join(f"A person says: {each}" for each in words.values())
+            session.add(self._provider.said(text), heard=tuple(words))
 
     def _close(self, surface: Surface, why: str) -> None:
         work = surface.work

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import httpx2
 import openai
+from openai.types.responses import ResponseUsage
 
 from agents.backends.anthropic import RETRIES, SILENCE_S, failure
 from agents.backends.session import Asked, ProviderFailed, Reply
@@ -30,7 +31,7 @@ class OpenAIProvider:
         self._model = model or MODEL
         self._fleet = fleet
         self.label = f"language model {self._model}"
-        self._socket = socket
+        self.socket = socket
         self._tools: list[Any] = [
             {
                 "type": "function",
@@ -43,7 +44,7 @@ class OpenAIProvider:
         ]
 
     async def __aenter__(self) -> Self:
-        transport = httpx2.AsyncHTTPTransport(uds=str(self._socket))
+        transport = httpx2.AsyncHTTPTransport(uds=str(self.socket))
         self._client = openai.AsyncOpenAI(
             base_url="http://gateway/v1",
             api_key="of-the-gateway",
@@ -90,6 +91,7 @@ class OpenAIProvider:
             messages=items if whole else [i for i in items if i["type"] != _CALL],
             texts=[done.output_text] if done.output_text else [],
             calls=self.open_calls(items) if whole else [],
+            used=_used(done.usage),
         )
 
     def said(self, text: str) -> dict[str, Any]:
@@ -130,3 +132,15 @@ def _text(text: str) -> dict[str, Any]:
 
 def _image(data: str) -> dict[str, Any]:
     return {"type": "input_image", "image_url": f"data:{PNG};base64,{data}", "detail": "auto"}
+
+
+def _used(usage: ResponseUsage | None) -> dict[str, int]:
+    if usage is None:
+        return {}
+    cached = usage.input_tokens_details.cached_tokens
+    return {
+        "fresh_input": usage.input_tokens - cached,
+        "cached_input": cached,
+        "output": usage.output_tokens,
+        "reasoning": usage.output_tokens_details.reasoning_tokens,
+    }

@@ -28,14 +28,15 @@ log = logging.getLogger(__name__)
 LANES = ("one", "two")
 NEWS_TIMEOUT_S = 60.0
 AGAIN_S = 5.0
+FAR_S = 1e9
 MAX_HANDED = 3
 
 # Answers after which a turn ends; any other refusal ends only the plan.
-ENDINGS = ("PAUSED", "STOPPED", "run_ended", "no_run")
+ENDINGS = ("STOPPED", "run_ended", "no_run")
 
 
 class SearchBackend:
-    """See the module; `turn` returns when paused, stopped, out of budget or out of a run."""
+    """See the module; `turn` returns when stopped, out of budget or out of a run."""
 
     name = "search"
     label = "search agent, not a language model"
@@ -64,7 +65,7 @@ class SearchBackend:
         while True:
             try:
                 if pause_s:
-                    await tools.call(t.Wait(timeout_s=pause_s))
+                    self._hear(tools, await tools.call(t.Wait(timeout_s=pause_s)))
                     self._learn(tools)
                 # One choice at a time: each takes the next number and the next seed.
                 async with self._choosing:
@@ -74,6 +75,10 @@ class SearchBackend:
                     result = await run_plan(plan, tools, bench, self._state.carries)
                     self._state = memory.finished(self._state, lane, plan, result)
             except (KnobRefused, t.ToolRefused) as refused:
+                if str(refused).startswith(t.PAUSED):
+                    # Both lanes wait it out: a short pause may find only one of them at a tool.
+                    await self._resumed(tools)
+                    continue
                 if str(refused).startswith(ENDINGS):
                     return
                 plan = self._state.lanes.get(lane)
@@ -91,6 +96,11 @@ class SearchBackend:
                     self._give_up(lane, plan, f"it broke: {type(fault).__name__}", tools)
                 raise
             self._learn(tools)
+
+    async def _resumed(self, tools: Toolbox) -> None:
+        """Wait until a person lets the agent go on, or there is nothing to go on with."""
+        desk = tools.desk
+        await desk.wait_until(lambda: not desk.log.paused or bool(desk.run.ended), FAR_S)
 
     async def _pick(self, lane: str, tools: Toolbox, bench: Bench) -> Plan | None:
         """The next idea, journalled before anything is done about it; None while enough wait."""
@@ -117,7 +127,7 @@ class SearchBackend:
             try:
                 plan = await prepared(plan, bench)
             except t.ToolRefused as refused:
-                if refused.reason.startswith(ENDINGS):
+                if refused.reason.startswith((t.PAUSED, *ENDINGS)):
                     raise
                 # The choice is spent: the next one is made without this arm.
                 self._state = memory.declined(self._state, plan)
@@ -134,6 +144,13 @@ class SearchBackend:
             tools.ideas.drop(t.Drop(idea_id=plan.idea_id, detail=reason))
         self._state = memory.finished(self._state, lane, plan, TrialResult())
         self._save(tools)
+
+    def _hear(self, tools: Toolbox, news: t.ToolResult) -> None:
+        """Words of people: it cannot read, and says so."""
+        if isinstance(news, t.News) and news.messages:
+            heard = tuple(news.messages)
+            tools.desk.record_backend(self.name, codec.encode(self._state), heard)
+            tools.desk.say("system", f"a {self.label} does not read what people say")
 
     def _learn(self, tools: Toolbox) -> None:
         """Credit from decisions, own and peers', and from another champion."""

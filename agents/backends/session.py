@@ -4,10 +4,12 @@ A session is one idea's. It is rebuilt from the journal after a restart, message
 whose answers are missing are then made again, which the tools answer without repeating anything.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
 import msgspec
 
+from agents.backends.usage import Told
 from agents.desk import Desk
 from agents.pictures import Album, Answer
 
@@ -27,11 +29,13 @@ class Reply(NamedTuple):
         messages: In the provider's own form, to be given back to it as they are.
         texts: What it said in words.
         calls: Tools it wants to be run.
+        used: Tokens by class, as its SDK tells them.
     """
 
     messages: list[dict[str, Any]]
     texts: list[str]
     calls: list[Asked]
+    used: Told
 
 
 class ProviderFailed(Exception):
@@ -51,10 +55,15 @@ class ProviderFailed(Exception):
 
 
 class Provider(Protocol):
-    """One model behind one provider's interface; used as a context, which is its connection."""
+    """One model behind one provider's interface; used as a context, which is its connection.
+
+    Attributes:
+        socket: The gateway's, of this agent.
+    """
 
     name: str
     label: str
+    socket: Path
 
     async def __aenter__(self) -> Self: ...
 
@@ -100,9 +109,14 @@ class Session:
         while (known := desk.log.records.get(f"{key}/{len(self.messages)}")) is not None:
             self.messages.append(msgspec.json.decode(known))
 
-    def add(self, *messages: dict[str, Any]) -> None:
-        """Take messages in, on record before anything is done about them."""
+    def add(self, *messages: dict[str, Any], heard: tuple[str, ...] = ()) -> None:
+        """Take messages in, on record before anything is done about them.
+
+        Args:
+            messages: In the provider's form.
+            heard: Words of people that the only message holds, by their ids.
+        """
         for message in messages:
             key = f"{self._key}/{len(self.messages)}"
-            self._desk.record_backend(key, msgspec.json.encode(message))
+            self._desk.record_backend(key, msgspec.json.encode(message), heard)
             self.messages.append(message)

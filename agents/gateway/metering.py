@@ -49,6 +49,20 @@ class Usage(Frozen):
         )
 
 
+class Metered(Frozen):
+    """What the gateway answers an agent that asks for its own count (`GET /usage`).
+
+    Attributes:
+        whole: Of answers that came to their end.
+        every: Of those that were broken off as well.
+        settled: Whether none of its requests is under way.
+    """
+
+    whole: Usage
+    every: Usage
+    settled: bool
+
+
 def provider_of(path: str) -> Provider | None:
     """Whose interface a request path belongs to; None for a path that is not allowed."""
     if _ANTHROPIC.fullmatch(path):

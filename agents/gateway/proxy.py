@@ -13,13 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, web
+from aiohttp import (
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    SocketTimeoutError,
+    web,
+)
 
 from agents.gateway.arxiv import PAPER, SEARCH, Arxiv, ArxivRefused
 from agents.gateway.budget import Budget
 from agents.gateway.exchanges import Exchange, Exchanges, name_of
 from agents.gateway.limiter import LONGEST_WAIT_S, Limiter, Pace
-from agents.gateway.metering import Meter, Provider, provider_of
+from agents.gateway.metering import Meter, Metered, Provider, provider_of
 from agents.gateway.settings import GatewaySettings, read_key
 from robots.wire.events import ProviderParked, RequestRefused, TokensMetered
 
@@ -27,11 +34,12 @@ log = logging.getLogger(__name__)
 
 REQUEST_LIMIT_BYTES = 32 * 1024 * 1024
 CONNECT_TIMEOUT_S = 10.0
-SILENCE_TIMEOUT_S = 600.0
 TOTAL_TIMEOUT_S = 3600.0
 DRAIN_TIMEOUT_S = 120.0
 # Open requests are ended when the gateway is: whoever asked asks again.
 CLOSE_S = 0.2
+SETTLE_S = 2.0
+USAGE = "/usage"
 
 # Headers that end at each hop, that say who asks, or that would hide the body from the meter.
 _NOT_FORWARDED = frozenset(
@@ -101,15 +109,13 @@ class Gateway:
             for name, each in settings.providers.items()
         }
         self._runners: list[web.AppRunner] = []
-        self._exchanges: set[asyncio.Future[web.StreamResponse]] = set()
+        # By whose they are.
+        self._exchanges: dict[asyncio.Future[web.StreamResponse], str] = {}
 
     async def serve(self, sockets: Mapping[str, Path]) -> None:
         """Listen on one Unix socket an agent."""
-        timeout = ClientTimeout(
-            total=TOTAL_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S
-        )
         # The host's proxy variables and cookies are no part of an agent's request.
-        self._session = ClientSession(timeout=timeout, trust_env=False)
+        self._session = ClientSession(trust_env=False)
         for agent, path in sockets.items():
             app = web.Application(
                 client_max_size=REQUEST_LIMIT_BYTES, middlewares=[self._no_proxy(agent)]
@@ -169,6 +175,8 @@ class Gateway:
     async def _answer(self, agent: str, request: web.Request) -> web.StreamResponse:
         if request.path in (SEARCH, PAPER) and request.method == "GET" and self._arxiv is not None:
             return await self._of_papers(agent, request, self._arxiv)
+        if request.method == "GET" and request.path == USAGE:
+            return await self._count(agent)
         provider = provider_of(request.path)
         if provider is None or request.method != "POST" or provider not in self._settings.providers:
             return self._refuse(agent, f"not_allowed: {request.method} {request.path}", 404)
@@ -184,7 +192,7 @@ class Gateway:
         # answer is read to the end and counted. A stream too: what it cost comes last in it, so
         # that whoever left each one early would spend nothing.
         exchange = asyncio.ensure_future(self._exchange(agent, provider, key, request, body))
-        self._exchanges.add(exchange)
+        self._exchanges[exchange] = agent
         exchange.add_done_callback(self._ended)
         return await asyncio.shield(exchange)
 
@@ -194,8 +202,19 @@ class Gateway:
         except ArxivRefused as refused:
             return self._refuse(agent, str(refused), refused.status)
 
+    async def _count(self, agent: str) -> web.Response:
+        """What an agent's answers came to; its agent compares it with what it is told itself."""
+        # The last one's client may have read to its end before it was counted.
+        under_way = [each for each, whose in self._exchanges.items() if whose == agent]
+        if under_way:
+            await asyncio.wait(under_way, timeout=SETTLE_S)
+        settled = all(each.done() for each in under_way)
+        whole, every = self._budget.whole(agent), self._budget.spent(agent)
+        count = Metered(whole=whole, every=every, settled=settled)
+        return web.Response(body=msgspec.json.encode(count), content_type="application/json")
+
     def _ended(self, exchange: "asyncio.Future[web.StreamResponse]") -> None:
-        self._exchanges.discard(exchange)
+        del self._exchanges[exchange]
         if not exchange.cancelled() and (fault := exchange.exception()) is not None:
             log.debug("an exchange ended in %s", type(fault).__name__)
 
@@ -219,7 +238,11 @@ class Gateway:
         self, agent: str, provider: Provider, key: str, request: web.Request, body: bytes
     ) -> web.StreamResponse:
         assert self._session is not None
-        url = self._settings.providers[provider].base_url.rstrip("/") + request.path_qs
+        settings = self._settings.providers[provider]
+        url = settings.base_url.rstrip("/") + request.path_qs
+        timeout = ClientTimeout(
+            total=TOTAL_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S, sock_read=settings.silence_s
+        )
         headers = {
             name: value
             for name, value in request.headers.items()
@@ -232,8 +255,14 @@ class Gateway:
             headers["Authorization"] = f"Bearer {key}"
         try:
             upstream = await self._session.post(
-                url, data=body, headers=headers, allow_redirects=False
+                url, data=body, headers=headers, allow_redirects=False, timeout=timeout
             )
+        except SocketTimeoutError:
+            # What it came to nobody told. An agent's SDK would ask four times more and say nothing;
+            # told not to, it leaves that to the agent, who says so and waits.
+            self._meter(agent, provider, 0, Meter(provider, stream=True), aborted=True)
+            reason = f"silent: {provider} did not answer within {settings.silence_s:g} s"
+            return self._refuse(agent, reason, 504, {"x-should-retry": "false"})
         except (ClientError, TimeoutError) as error:
             log.warning("%s cannot be reached: %s", provider, type(error).__name__)
             return self._refuse(agent, f"unreachable: {provider} ({type(error).__name__})", 502)

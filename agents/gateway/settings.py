@@ -7,6 +7,7 @@ Read from `<home>/gateway/gateway.toml`:
     key_env = "ANTHROPIC_API_KEY"     # or key_file = "/etc/enpire/anthropic.key"
     requests_per_minute = 50          # of the whole fleet; 0, the default, for no limit
     tokens_per_minute = 80000         # fresh input and output
+    silence_s = 600                   # a provider that says nothing for so long is given up
 
     [agents.a1]
     budget_tokens = 2000000           # fresh input and output; 0 refuses every request
@@ -33,6 +34,7 @@ from agents.gateway.metering import Provider
 from robots.wire.records import Frozen
 
 log = logging.getLogger(__name__)
+LONGEST_SILENCE_S = 600.0
 
 
 class SettingsRefused(ValueError):
@@ -45,6 +47,8 @@ class ProviderSettings(Frozen):
     Attributes:
         requests_per_minute: Of all agents together; 0 for no limit.
         tokens_per_minute: Fresh input and output of all agents together; 0 for no limit.
+        silence_s: Without a byte of an answer for so long, its request is given up. An answer that
+            is not streamed may well take minutes.
     """
 
     base_url: str
@@ -52,6 +56,7 @@ class ProviderSettings(Frozen):
     key_file: str = ""
     requests_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 0
     tokens_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 0
+    silence_s: Annotated[float, msgspec.Meta(gt=0, le=LONGEST_SILENCE_S)] = LONGEST_SILENCE_S
 
 
 class AgentSettings(Frozen):

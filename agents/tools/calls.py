@@ -1,5 +1,6 @@
 """Inputs and results of the agents' tools. A tool is named by its input's type."""
 
+from collections.abc import Mapping
 from typing import Literal, cast
 
 import msgspec
@@ -274,11 +275,12 @@ class News(ToolResult):
 
     Attributes:
         text: A digest.
-        messages: Words of people, as they came.
+        messages: Words of people that the agent has not heard yet, as they came, by their ids. A
+            wait ends at once until they are marked as heard with a record that holds them.
     """
 
     text: str
-    messages: tuple[str, ...] = ()
+    messages: Mapping[str, str] = {}
 
 
 class Text(ToolResult):

@@ -22,17 +22,15 @@ class Fleet:
         """Wait for a decision on an own idea, another champion, a confirm's, a message or the run's end."""
         desk = self._desk
         before = self._marks()
-        if not desk.messages:
+        if not desk.log.words:
             desk.set_state("WAITING")
             await desk.wait_until(
-                lambda: self._marks() != before or bool(desk.messages),
+                lambda: self._marks() != before or bool(desk.log.words),
                 min(call.timeout_s, MAX_WAIT_S),
             )
             if not desk.log.paused:
                 desk.set_state("THINKING")
-        messages = tuple(desk.messages)
-        desk.messages.clear()
-        return t.News(text=self.digest().text, messages=messages)
+        return t.News(text=self.digest().text, messages=dict(desk.log.words))
 
     def digest(self) -> t.Text:
         """What changed since the last digest that this agent was given."""

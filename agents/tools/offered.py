@@ -304,8 +304,8 @@ async def _wait(at: Surface, given: Minutes, _: str) -> str:
         return known
     waiting = at.tools.fleet.wait(t.Wait(timeout_s=given.minutes * 60.0))
     news = await at.desk.unless_interrupted(waiting)
-    people = "".join(f"\nA person says: {words}" for words in news.messages)
-    return (news.text or "nothing new") + people
+    # A person's words come behind it, as they do behind any answer.
+    return news.text or "nothing new"
 
 
 async def _leaderboard(at: Surface, _: Nothing, __: str) -> str:

@@ -55,13 +55,13 @@ class Toolbox:
             case t.Drop():
                 return self.ideas.drop(call)
             case t.Explore():
-                return await self.bench.explore(call)
+                return await self.desk.unless_interrupted(self.bench.explore(call))
             case t.Train():
-                return await self.training.train(call)
+                return await self.desk.unless_interrupted(self.training.train(call))
             case t.Gather():
                 return await self.training.gather(call)
             case t.Wait():
-                return await self.fleet.wait(call)
+                return await self.desk.unless_interrupted(self.fleet.wait(call))
             case t.Leaderboard():
                 return self.fleet.leaderboard(call)
             case t.Digest():

@@ -204,13 +204,20 @@ class Training:
 
     async def console(self, job_id: str) -> str:
         """The end of what a job's code printed; how it comes along is in its status."""
-        told, offset = b"", 0
+        told, known = b"", await self.known(job_id)
+        # A program may print without end.
+        offset = max(0, known.console_bytes - CONSOLE_BYTES) if known is not None else 0
         try:
-            while part := await self._box.read(job_id, "console.txt", offset):
-                told, offset = (told + part)[-CONSOLE_BYTES:], offset + len(part)
+            while len(told) < CONSOLE_BYTES:
+                part = await self._box.read(job_id, "console.txt", offset + len(told))
+                if not part:
+                    break
+                told += part
         except (JobRefused, ShellBroken) as error:
             return f"(its console cannot be read: {error})"
-        return "\n".join(plain(told.decode(errors="replace")).splitlines()[-CONSOLE_LINES:])
+        return "\n".join(
+            plain(told[-CONSOLE_BYTES:].decode(errors="replace")).splitlines()[-CONSOLE_LINES:]
+        )
 
     async def take(self, status: JobStatus) -> list[str]:
         """Put what a job trained into the working tree's recipe; returns what became of each file.

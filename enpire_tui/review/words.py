@@ -67,6 +67,7 @@ _DaemonEvent = (
     | ev.AgentAsked
     | ev.AgentAnswered
     | ev.ProviderParked
+    | ev.UsageDisputed
 )
 _IdeaEvent = (
     ev.IdeaOpened
@@ -170,6 +171,9 @@ def _daemon(event: _DaemonEvent) -> Said:
             return Said("agent", f"asks: {text}" + (f" [{' | '.join(choices)}]" if choices else ""))
         case ev.AgentAnswered(text=text, by=by):
             return Said("person", f"{by} answers: {text}")
+        case ev.UsageDisputed():
+            text = f"{event.source} says {event.told} {event.kind} tokens, the gateway counted "
+            return Said("note", f"{text}{event.least} to {event.most}", error=True)
         case ev.ProviderParked():
             text = f"{event.provider} is left alone for {event.seconds:g} s: status {event.status}"
             return Said("note", text, error=True, agent=event.agent)

@@ -250,6 +250,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("all_events", "all rows", _SEE, (EVENTS,), (EVENTS,), refusal=_in_events),
     Action("back", "back", _SEE, footer=(WORKSPACE, APPROVAL)),
     Action("pause_agent", "pause agent", _WORK, footer=(WORKSPACE, AGENTS), refusal=_pausable),
+    Action("interrupt_agent", "interrupt agent", _WORK, (AGENTS,), refusal=_agent),
     Action("resume_agent", "resume agent", _WORK, footer=(AGENTS,), refusal=_resumable),
     Action("message_agent", "message agent", _WORK, footer=(WORKSPACE, AGENTS), refusal=_agent),
     Action(

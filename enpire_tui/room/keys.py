@@ -55,6 +55,7 @@ DEFAULT: dict[str, tuple[str, ...]] = {
     "all_events": ("a",),
     "back": ("escape",),
     "pause_agent": ("p",),
+    "interrupt_agent": ("i",),
     "resume_agent": ("u",),
     "answer_agent": ("a",),
     "stop_agent": ("X",),

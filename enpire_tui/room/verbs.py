@@ -220,6 +220,11 @@ class Verbs:
         agent = _agent(where)
         self._feed.order(f"pause {agent}", {agent: c.PauseAgent(reason=REASON)})
 
+    def interrupt_agent(self, where: Where) -> None:
+        """A pause that does not wait: the answer under way is dropped whole, waits are left."""
+        agent = _agent(where)
+        self._feed.order(f"interrupt {agent}", {agent: c.InterruptAgent(reason=REASON)})
+
     def resume_agent(self, where: Where) -> None:
         """Go on."""
         agent = _agent(where)

@@ -142,6 +142,8 @@ def _agent(row: ev.AnyEvent) -> Told | None:
             return Told("note", f"{by} answers: {text}")
         case ev.RequestRefused(agent=agent, reason=reason):
             return Told("warn", f"request of {agent} refused: {reason}")
+        case ev.UsageDisputed():
+            return Told("warn", disputed(row))
         case ev.ProviderParked(provider=provider, seconds=seconds, status=status):
             return Told("warn", f"{provider} is left alone for {seconds:g} s: status {status}")
         case ev.TranscriptLine(role="person", text=text):
@@ -149,6 +151,12 @@ def _agent(row: ev.AnyEvent) -> Told | None:
         case _:
             said = transcript(row)
             return Told("dim", f"{said[0]}: {said[1]}", quiet=True) if said is not None else None
+
+
+def disputed(row: ev.UsageDisputed) -> str:
+    """A dispute about tokens, in words."""
+    counted = f"{row.least}" if row.least == row.most else f"{row.least} to {row.most}"
+    return f"{row.source} says {row.told} {row.kind} tokens, the gateway counted {counted}"
 
 
 def transcript(row: ev.AnyEvent) -> tuple[str, str, str] | None:

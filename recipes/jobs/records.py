@@ -39,6 +39,7 @@ class Needs(Frozen):
     Attributes:
         processes: Of one program, started by torchrun when there are several.
         minutes: Wall clock after which it is ended as failed.
+        disk_gib: What it may write, all its files together; beyond, it is ended as failed.
     """
 
     cpus: float = 2.0
@@ -46,6 +47,7 @@ class Needs(Frozen):
     gpus: int = 0
     processes: int = 1
     minutes: float = 24 * 60.0
+    disk_gib: float = 64.0
 
 
 class JobSpec(Frozen):
@@ -128,7 +130,7 @@ class JobStatus(Frozen):
         recipe: Regime that its recipe names, "" if none.
         log_bytes: Size of its log.
         console_bytes: Size of what it printed.
-        checkpoints: Names of the files in its `out/checkpoints`, newest last.
+        checkpoints: Names of the files in its `out/checkpoints`, newest last; the last thousand.
         policy: Names of the files in its `out/policy`: what the recipe lacks to be played.
     """
 

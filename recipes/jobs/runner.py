@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from recipes.jobs import store
-from recipes.jobs.records import Ended, JobSpec, JobState, Use
+from recipes.jobs.records import Ended, JobSpec, JobState, Needs, Use
 from robots.sandbox import (
     SITE,
     Bind,
@@ -35,6 +35,12 @@ INSIDE = "/job"
 SAMPLE_S = 2.0
 GRACE_S = 20.0
 """From SIGTERM to the end: time to write a checkpoint."""
+
+MOST_PROCESSES = 512
+LEAST_BYTES = 4096
+"""What a file counts for at least: empty ones use up a disk too."""
+FREE_BYTES = GIB
+"""What a job leaves free on the disk that it writes to, however little it has written itself."""
 
 LIBRARIES = ("numpy", "torch", "safetensors", "pyarrow", "av", "pyzmq", "msgspec")
 """Distributions that training code may import, with whatever they need, where they are installed."""
@@ -106,6 +112,9 @@ class _Run:
             if sandbox.wait(SAMPLE_S) is not None:
                 break
             self._sample(sandbox)
+            if full := overfull(self._folder, self._spec.needs):
+                # There may be no room left for a checkpoint: it gets no time to write one.
+                return _ended(JobState.FAILED, sandbox.close().code, full)
         late = not self._told and sandbox.poll() is None
         if sandbox.poll() is None:
             with contextlib.suppress(OSError, SandboxError):
@@ -180,12 +189,39 @@ def sandbox_of(folder: Path, spec: JobSpec) -> SandboxSpec:
         directory=f"{INSIDE}/recipe",
         limits=Limits(
             memory_bytes=int(needs.memory_gib * GIB),
-            processes=512,
-            file_bytes=64 * GIB,
+            processes=MOST_PROCESSES,
+            cpus=needs.cpus,
+            file_bytes=int(needs.disk_gib * GIB),
             open_files=4096,
             scratch_bytes=2 * GIB,
         ),
     )
+
+
+def overfull(folder: Path, needs: Needs) -> str:
+    """Why a job may not write on: what it wrote, or what is left; "" if it may."""
+    limit = int(needs.disk_gib * GIB)
+    if used_bytes(folder, limit) > limit:
+        return f"passed its cap on disk, {needs.disk_gib:g} GiB"
+    disk = os.statvfs(folder)
+    # What was unlinked and is still written to is seen here alone.
+    if disk.f_bavail * disk.f_frsize < FREE_BYTES:
+        return f"the disk of its box has less than {FREE_BYTES / GIB:g} GiB left"
+    return ""
+
+
+def used_bytes(folder: Path, enough: int) -> int:
+    """Bytes on disk of what a job wrote; no further than `enough`, however many files there are."""
+    used, waiting = (folder / "console.txt").stat().st_size, [folder / "out"]
+    while waiting and used <= enough:
+        # Training code may take away at any moment what is looked at.
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as found:
+            for entry in found:
+                status = entry.stat(follow_symlinks=False)
+                used += max(status.st_blocks * 512, LEAST_BYTES)
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+    return used
 
 
 def gpu_devices(folder: Path = Path("/dev")) -> tuple[Path, ...]:

@@ -33,6 +33,7 @@ from robots.wire.processes import is_alive, read_pid_file
 T = TypeVar("T")
 DATA = ".data"
 TAIL_BYTES = 64 << 10
+MOST_NAMED = 1000
 # What a progress row may hold.
 _TOLD = (int, float, str, type(None))
 FILES = ("out/log.jsonl", "use.jsonl", "console.txt")
@@ -279,4 +280,5 @@ def _began_s(folder: Path) -> float | None:
 
 def _files(folder: Path, pattern: str) -> tuple[str, ...]:
     found = [path for path in folder.glob(pattern) if path.is_file() and not path.is_symlink()]
-    return tuple(path.name for path in sorted(found, key=lambda path: path.stat().st_mtime_ns))
+    named = [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
+    return tuple(named[-MOST_NAMED:])

@@ -226,12 +226,18 @@ class ExplorationFinished(Event):
 
 
 class TranscriptLine(Event):
-    """One line of an agent's transcript; `role` is agent, tool, result, system or person."""
+    """One line of an agent's transcript; `role` is agent, tool, result, system or person.
+
+    Attributes:
+        text: One printable line; of a person, their words as they came.
+        message_id: Of a person's words: the agent owes itself to hear them.
+    """
 
     turn: int
     role: str
     text: str
     idea_id: str = ""
+    message_id: str = ""
 
 
 class ToolCalled(Event):
@@ -268,13 +274,32 @@ class BackendRecorded(Event):
     Attributes:
         backend: Whose record it is; another backend ignores it.
         record: The backend's own encoding; the last one counts.
+        heard: Words of people that are in it, by their message or question: the agent has them.
     """
 
     backend: str
     record: bytes
+    heard: tuple[str, ...] = ()
 
 
 # --- gateway ------------------------------------------------------------------------------------
+
+
+class UsageDisputed(Event):
+    """What an agent's SDK or program says it used is not what the gateway counted meanwhile.
+
+    Attributes:
+        source: Who says so.
+        kind: Class of tokens, or `total`.
+        least: Counted of answers that came to their end.
+        most: Counted of those that were broken off as well.
+    """
+
+    source: str
+    kind: str
+    told: int
+    least: int
+    most: int
 
 
 class TokensMetered(Event):
@@ -347,6 +372,7 @@ AnyEvent = (
     | AgentAsked
     | AgentAnswered
     | BackendRecorded
+    | UsageDisputed
     | TokensMetered
     | RequestRefused
     | ProviderParked

@@ -28,18 +28,22 @@ class Turn(NamedTuple):
     output: int = 50
     reasoning: int = 0
     full: bool = True
+    # A figure that stands where no client reads it, and a meter may.
+    lie: int = 0
 
 
 class Fault(NamedTuple):
     """What happens instead of an answer.
 
     Attributes:
-        status: Of the response; 200 cuts the stream after `cut` bytes.
+        status: Of the response; 200 cuts the stream after `cut` bytes; 0 never answers at all.
+        stalls: In place of the cut nothing more comes, and the connection stays open.
     """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     cut: int = 0
+    stalls: bool = False
 
 
 Script = Callable[[int, dict[str, Any]], Turn]
@@ -73,6 +77,10 @@ class Provider:
         # Held after half of the answer is out, by the number of the request.
         self.holds: dict[int, asyncio.Event] = {}
         self.halfway = asyncio.Event()
+        self.asked = asyncio.Event()
+        # Bytes of the answer that was streamed last.
+        self.streamed = 0
+        self._over = asyncio.Event()
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.turns = 0
@@ -92,6 +100,7 @@ class Provider:
         self.url = f"http://127.0.0.1:{port}"
 
     async def stop(self) -> None:
+        self._over.set()
         await self._runner.cleanup()
 
     def _next(self, body: dict[str, Any]) -> Turn:
@@ -142,6 +151,8 @@ class Provider:
             "delta": {"stop_reason": reason, "stop_sequence": None},
             "usage": {"output_tokens": turn.output},
         }))  # fmt: skip
+        if turn.lie:
+            events.append(("ping", {"usage": {"output_tokens": turn.lie}}))
         events.append(("message_stop", {}))
         stream = [(name, {"type": name, **content}) for name, content in events]
         begun, whole = (fresh + 7, cached, 1, 0), (fresh + 7, cached, turn.output, 0)
@@ -193,6 +204,8 @@ class Provider:
             events.append(("response.output_item.added", {"output_index": index, "item": item}))
             events.append(("response.output_item.done", {"output_index": index, "item": item}))
         events.append((f"response.{response['status']}", {"response": response}))
+        if turn.lie:
+            events.append(("response.queued", {"response": {"usage": {"output_tokens": turn.lie}}}))
         stream = [
             (name, {"type": name, "sequence_number": n, **content})
             for n, (name, content) in enumerate(events)
@@ -206,6 +219,9 @@ class Provider:
         request[_NUMBER] = len(self.requests)
         self.requests.append(body)
         self.keys.append(key)
+        self.asked.set()
+        if fault is not None and not fault.status:
+            await self._over.wait()
         return body, fault
 
     def _input(self, body: dict[str, Any]) -> tuple[int, int]:
@@ -232,9 +248,12 @@ class Provider:
         await answer.prepare(request)
         content = "".join(f"event: {name}\ndata: {json.dumps(e)}\n\n" for name, e in events)
         data = content.encode()
+        self.streamed = len(data)
         if fault is not None:
             self._count(begun)
             await answer.write(data[: fault.cut])
+            if fault.stalls:
+                await self._over.wait()
             await asyncio.sleep(0.05)
             request.transport.abort()
             return answer

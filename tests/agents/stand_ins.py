@@ -141,7 +141,9 @@ class StationStandIn:
         self.started: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()
         self.recipes: dict[str, str] = {}
+        # Batches that were taken begin once this is cleared and `go_on` is called.
         self.hold = False
+        self._held: list[c.StartBatch] = []
         self.server = transport.server(name, journal, self.handle)
         for row in journal.rows(0, 100_000):
             if isinstance(row.event, BatchAccepted):
@@ -157,7 +159,10 @@ class StationStandIn:
         if command.batch_id not in self.started:
             self.started[command.batch_id] += 1
             self.recipes[command.batch_id] = command.recipe.sha256
-            self._run(command, peer)
+            self._accept(command, peer)
+            self._held.append(command)
+            if not self.hold:
+                self.go_on()
         elif self.recipes[command.batch_id] != command.recipe.sha256:
             raise Refused("invalid: another recipe under a known id")
         return BatchState(
@@ -190,7 +195,13 @@ class StationStandIn:
             ),
         )
 
-    def _run(self, command: c.StartBatch, peer: Peer) -> None:
+    def go_on(self) -> None:
+        """Run what was held."""
+        self.hold = False
+        while self._held:
+            self._run(self._held.pop(0))
+
+    def _accept(self, command: c.StartBatch, peer: Peer) -> None:
         self.journal.append(
             BatchAccepted(
                 batch_id=command.batch_id,
@@ -206,6 +217,8 @@ class StationStandIn:
             ),
             durable=True,
         )
+
+    def _run(self, command: c.StartBatch) -> None:
         rate = quality(command.recipe)
         won = 0
         for index in range(command.episodes):

@@ -4,6 +4,7 @@ Daemon, tools, MCP, Git, sandbox and gateway are the real ones; the program is o
 and speaks the real protocols, the model behind it is a stand-in.
 """
 
+# ruff: noqa: F811 - fixtures that are imported.
 import asyncio
 import json
 import sys
@@ -26,8 +27,15 @@ from agents.settings import AgentSettings
 from robots.sandbox import Bind, probe
 from robots.wire import commands as c
 from robots.wire.events import IdeaCommitted
-from tests.agents.providers import Provider
-from tests.agents.test_models import KEY, WORK, Host, decided, lines, waits, worker
+from tests.agents.test_models import (
+    KEY,
+    WORK,
+    decided,
+    host,  # noqa: F401 - a fixture.
+    lines,
+    waits,
+    worker,
+)
 
 pytestmark = pytest.mark.skipif(not probe().usable, reason="bubblewrap does not work here")
 
@@ -45,20 +53,6 @@ def program(tmp_path: Path) -> Program:
         install="it is here",
         environment={"ANTHROPIC_BASE_URL": "{gateway}", "ANTHROPIC_API_KEY": "of-the-gateway"},
     )
-
-
-@pytest.fixture
-async def host(tmp_path: Path):
-    made = []
-
-    async def make(script, **more) -> Host:
-        made.append(Host(tmp_path, Provider(script), **more))
-        await made[-1].start()
-        return made[-1]
-
-    yield make
-    for each in made:
-        await each.stop()
 
 
 async def test_a_program_edits_explores_hands_in_and_finishes(fleet, host, program) -> None:

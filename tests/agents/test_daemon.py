@@ -35,6 +35,7 @@ from robots.wire.events import (
     CandidateSubmitted,
     DaemonStarted,
     DecisionLearned,
+    ExplorationFinished,
     IdeaCommitted,
     IdeaOpened,
     Noted,
@@ -187,6 +188,27 @@ async def test_the_search_agent_improves_a_champion_through_its_tools(fleet: Fle
     assert all(idea.hypothesis and idea.prediction and idea.operator for idea in ideas.values())
     lines = fleet.events(TranscriptLine)
     assert any("not a language model" in line.text for line in lines)  # type: ignore[union-attr]
+
+
+async def test_an_interrupted_search_leaves_its_batch_and_takes_it_up_again(fleet: Fleet) -> None:
+    fleet.station.hold = True
+    daemon = await fleet.start(SearchBackend("a1", 3))
+    await fleet.until(lambda: bool(fleet.station.started))
+    batch_id = next(iter(fleet.station.started))
+    await fleet.person.request(c.InterruptAgent(reason="look at the table"), 5)
+    fleet.station.go_on()
+    async with asyncio.timeout(DEADLINE_S):
+        while not daemon.desk.bench.batch(batch_id).finished:  # type: ignore[union-attr] # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    # It knows the batch's end, and takes it up only when it goes on.
+    assert not fleet.events(ExplorationFinished)
+    assert daemon.desk.state == "PAUSED"
+    await fleet.person.request(c.ResumeAgent(), 5)
+    await fleet.until(lambda: batch_id in daemon.desk.log.explored)
+
+    assert set(fleet.station.started.values()) == {1}
+    # Both lanes go on, however short the pause was.
+    await fleet.until(lambda: len(fleet.events(IdeaOpened)) >= 3)
 
 
 async def test_the_search_agent_shares_its_surveys_through_git(fleet: Fleet) -> None:
@@ -446,9 +468,35 @@ async def test_a_message_reaches_the_agent_at_its_next_turn(fleet: Fleet) -> Non
     news = await tools.call(t.Wait(timeout_s=5))
 
     assert isinstance(news, t.News)
-    assert news.messages == ("mind the \x1b[2Jborder",)
+    assert news.messages == {"words-1": "mind the \x1b[2Jborder"}
     said = [line for line in fleet.events(TranscriptLine) if line.role == "person"]  # type: ignore[union-attr]
-    assert [line.text for line in said] == ["mind the [2Jborder"]  # type: ignore[union-attr]
+    # Journalled as it came; whoever paints it takes the escapes out.
+    assert [line.text for line in said] == ["mind the \x1b[2Jborder"]  # type: ignore[union-attr]
+
+
+async def test_words_are_owed_until_a_record_holds_them(fleet: Fleet) -> None:
+    tools = await scripted(fleet)
+    await fleet.person.request(c.MessageAgent(text="mind the border"), 5)
+    await fleet.person.request(c.MessageAgent(text="and the gripper"), 5)
+    assert await words_of(tools) == ["mind the border", "and the gripper"]
+    await fleet.stop()
+
+    tools = await scripted(fleet)
+    assert await words_of(tools) == ["mind the border", "and the gripper"]
+    tools.desk.record_backend("scripted", b"read the first", heard=("words-1",))
+    assert await words_of(tools) == ["and the gripper"]
+    await fleet.stop()
+
+    tools = await scripted(fleet)
+    assert await words_of(tools) == ["and the gripper"]
+    await fleet.person.request(c.MessageAgent(text="slower"), 5)
+    assert list(tools.desk.log.words) == ["words-2", "words-3"]
+
+
+async def words_of(tools: Toolbox) -> list[str]:
+    news = await tools.call(t.Wait(timeout_s=5))
+    assert isinstance(news, t.News)
+    return list(news.messages.values())
 
 
 async def test_one_question_at_a_time_is_asked_once_and_answered_once(fleet: Fleet) -> None:
@@ -465,7 +513,7 @@ async def test_one_question_at_a_time_is_asked_once_and_answered_once(fleet: Fle
 
     assert [each.text for each in fleet.events(AgentAsked)] == ["short or [2Jlong?"]  # type: ignore[union-attr]
     assert [each.text for each in fleet.events(AgentAnswered)] == ["long"]  # type: ignore[union-attr]
-    assert list(tools.desk.messages) == ["in answer to 'short or [2Jlong?': long"]
+    assert tools.desk.log.words == {"q1": "in answer to 'short or [2Jlong?': long"}
     tools.desk.ask("q2", "which table?")
 
 

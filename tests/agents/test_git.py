@@ -522,19 +522,6 @@ def test_files_that_ideas_carry_are_read_from_the_origin(
     assert other.shared("notes/survey.json", {first}) == {}
 
 
-def test_a_commit_made_again_after_a_kill_is_not_a_second_one(clone: Workspace, gate: Gate) -> None:
-    one, branch = idea("a1-1"), gate.branch("a1-1")
-    clone.write({"recipe/policy.py": b"x = 2\n"})
-
-    first, second = (
-        gate.admit(clone.commit(gate.baseline, branch, idea_message(one), WALL_S), "a1-1")
-        for _ in range(2)
-    )
-
-    assert first == second
-    assert gate.git.commit_of(f"{first}^") == gate.baseline
-
-
 def test_what_an_agent_committed_itself_is_one_commit_of_its_base(
     clone: Workspace, gate: Gate
 ) -> None:

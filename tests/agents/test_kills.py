@@ -1,20 +1,25 @@
 """SIGKILL of the real agent process at random moments: nothing is done twice, nothing is lost."""
 
 import asyncio
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from robots.wire import commands as c
 from robots.wire.clock import SystemClock
+from robots.wire.endpoints import socket_path
 from robots.wire.events import (
     AnyEvent,
+    BackendRecorded,
     BatchAccepted,
     DecisionLearned,
     IdeaCommitted,
@@ -31,19 +36,20 @@ ROLES: dict[str, Role | None] = {
     "a1": Role.AGENT,
     "s1": None,
     "supervisor": Role.SUPERVISOR,
+    "person": Role.OPERATOR,
 }
 
 
 class Fleet:
     """A home with stand-ins, and the agent as a process of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, backend: str = "search") -> None:
         self.home = home
         clock = SystemClock()
         provision(home, ROLES)
         folder = home / "agents" / "a1"
         folder.mkdir(parents=True)
-        (folder / "agent.toml").write_text('station = "s1"\nbackend = "search"\nseed = 11\n')
+        (folder / "agent.toml").write_text(f'station = "s1"\nbackend = "{backend}"\nseed = 11\n')
         transport = ZmqTransport(home, clock)
         journals = home / "journals"
         self.station = StationStandIn(
@@ -57,6 +63,7 @@ class Fleet:
         )
         self.log = (home / "a1.log").open("ab")
         self.process: subprocess.Popen[bytes] | None = None
+        self.person = transport.client("person", "a1")
 
     def start(self) -> None:
         self.process = subprocess.Popen(
@@ -99,13 +106,14 @@ class Fleet:
 
 
 @pytest.fixture
-async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
-    made = Fleet(tmp_path)
+async def fleet(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Fleet]:
+    made = Fleet(tmp_path, getattr(request, "param", "search"))
     await made.station.server.start()
     await made.supervisor.server.start()
     yield made
     if made.process is not None and made.process.poll() is None:
         made.kill()
+    made.person.close()
     await made.station.server.close()
     await made.supervisor.server.close()
     for journal in (made.station.journal, made.supervisor.journal):
@@ -153,3 +161,59 @@ async def test_an_agent_killed_at_random_repeats_no_side_effect(
     known = {event.idea_id: event.commit for event in own if isinstance(event, IdeaCommitted)}
     assert {idea_id: ideas[idea_id].commit for idea_id in known} == known
     assert set(fleet.supervisor.queued) <= set(known)
+
+
+WORDS = "mind the left gripper"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("fleet", ["anthropic", "openai"], indirect=True)
+async def test_words_outlive_a_kill_and_are_heard_once(
+    fleet: Fleet,
+) -> None:
+    pytest.importorskip("anthropic", reason="not installed: pip install 'enpire-tui[llm]'")
+    from tests.agents.providers import Provider
+    from tests.agents.test_models import WORK, Host, worker
+
+    at = Host(fleet.home, Provider(worker(WORK)))
+    at.socket = socket_path(fleet.home, "a1", "api")
+    # The model is in the midst of its third answer while a person speaks.
+    at.provider.holds[2] = asyncio.Event()
+    await at.start()
+    try:
+        fleet.start()
+        async with asyncio.timeout(DEADLINE_S):
+            await at.provider.halfway.wait()
+        await fleet.person.request(c.MessageAgent(text=WORDS), 30)
+        fleet.kill()
+        assert not any(heard(body) for body in at.provider.requests)
+
+        fleet.start()
+        await asked(at.provider, lambda: any(heard(body) for body in at.provider.requests))
+        fleet.kill()
+        before = len(at.provider.requests)
+
+        fleet.start()
+        await asked(at.provider, lambda: len(at.provider.requests) >= before + 2)
+        fleet.kill()
+    finally:
+        await at.stop()
+
+    told = [heard(body) for body in at.provider.requests]
+    assert told == sorted(told)
+    assert told[-1] == 1
+    records = [event for event in fleet.own_events() if isinstance(event, BackendRecorded)]
+    assert [event.heard for event in records if event.heard] == [("words-1",)]
+
+
+def heard(body: dict[str, Any]) -> int:
+    """How often a conversation holds the person's words."""
+    return json.dumps(body).count(WORDS)
+
+
+async def asked(provider: Any, test: Callable[[], bool]) -> None:
+    """Wait until the requests that a provider got are as wanted."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not test():
+            provider.asked.clear()
+            await provider.asked.wait()

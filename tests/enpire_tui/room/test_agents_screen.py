@@ -44,6 +44,8 @@ async def test_the_chosen_agent_is_seen_spoken_to_and_stopped_by_its_name():
         await pilot.press("p")
         await wait_for(pilot, lambda: app.feed.orders)
         assert app.feed.orders[-1].words == "pause a3"
+        await pilot.press("i")
+        await wait_for(pilot, lambda: app.feed.orders[-1].words == "interrupt a3")
         await pilot.press("X")
         await wait_for(pilot, lambda: isinstance(app.screen, Dialog))
         await pilot.press(*"a1", "enter")
@@ -52,6 +54,19 @@ async def test_the_chosen_agent_is_seen_spoken_to_and_stopped_by_its_name():
         await wait_for(pilot, lambda: app.feed.orders[-1].words == "stop a3")
         await pilot.press("enter")
         await wait_for(pilot, lambda: app.seen.NAME == "transcripts")
+
+
+async def test_an_agent_is_interrupted_from_the_palette_of_any_screen():
+    app = RoomApp(feed=SampleFeed())
+    async with app.run_test(size=(160, 50)) as pilot:
+        await wait_for(pilot, lambda: app.seen is not None)
+        chosen = app.seen.station
+        await pilot.press("colon")
+        await pilot.press(*"interrupt")
+        await wait_for(pilot, lambda: "interrupt agent" in screen_text(app))
+        await pilot.press("down", "enter")
+        await wait_for(pilot, lambda: app.feed.orders)
+        assert app.feed.orders[-1].words == f"interrupt a{chosen.removeprefix('s')}"
 
 
 def test_tokens_are_counted_by_class_and_the_rest_of_the_share_is_told():
