@@ -236,13 +236,9 @@ def check_effects(made: Run) -> None:
         .decode()
         .split()
     )
-    decided = [
-        each.idea_id
-        for each in made.of("supervisor", ev.CandidateDecided)
-        if each.decision in FINAL_DECISIONS
-    ]
     assert len(noted) >= 2
-    assert set(noted) == {commits[idea_id] for idea_id in decided}
+    ended = {idea_id for name in AGENTS for idea_id in made.ids(name, ev.DecisionLearned)}
+    assert set(noted) == {commits[idea_id] for idea_id in ended & set(commits)}
     assert written == len(noted)
 
 
