@@ -42,7 +42,7 @@ def head():
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     quiet = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "TMPDIR": folder}
     # It gives up on its dashboard after a minute, which on busy cores is too soon.
-    quiet["RAY_DASHBOARD_STARTUP_TIMEOUT_S"] = "240"
+    quiet.setdefault("RAY_DASHBOARD_STARTUP_TIMEOUT_S", "240")
     process = subprocess.Popen(
         [
             RAY, "start", "--head", "--block", "--num-cpus=2", f"--port={free_port()}",
