@@ -171,9 +171,12 @@ class Gateway:
         """What an agent's answers came to; its agent compares it with what it is told itself."""
         # The last one's client may have read to its end before it was counted.
         under_way = [each for each, whose in self._exchanges.items() if whose == agent]
-        left = (await asyncio.wait(under_way, timeout=SETTLE_S))[1] if under_way else set()
+        settled = True
+        if under_way:
+            _, left = await asyncio.wait(under_way, timeout=SETTLE_S)
+            settled = not left
         whole, every = self._budget.whole(agent), self._budget.spent(agent)
-        count = Metered(whole=whole, every=every, settled=not left)
+        count = Metered(whole=whole, every=every, settled=settled)
         return web.Response(body=msgspec.json.encode(count), content_type="application/json")
 
     def _ended(self, exchange: "asyncio.Future[web.StreamResponse]") -> None:

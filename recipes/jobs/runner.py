@@ -190,7 +190,7 @@ def sandbox_of(folder: Path, spec: JobSpec) -> SandboxSpec:
         limits=Limits(
             memory_bytes=int(needs.memory_gib * GIB),
             processes=MOST_PROCESSES,
-            cpus=needs.cpus,
+            cpus=needs.cpus or None,
             file_bytes=int(needs.disk_gib * GIB),
             open_files=4096,
             scratch_bytes=2 * GIB,
