@@ -26,7 +26,7 @@ from robots.wire.records import RecipeArchive
 
 LOOK_S = 1.0
 CONSOLE_BYTES, CONSOLE_LINES = 4 * 1024, 20
-# Records of the jobs that were submitted, each with the minutes that it may take.
+# Records of the jobs that were handed in, by their ids.
 JOB = "job/"
 
 
@@ -69,46 +69,57 @@ class Training:
             ToolRefused: The box does not take it, or no training minutes are left.
         """
         known = await self.known(job_id)
-        if known is not None and known.state is not JobState.UNKNOWN:
+        if known is not None and known.state not in (JobState.UNKNOWN, JobState.QUEUED):
             return known
-        left = await self.minutes_left(job_id)
-        if left is not None and left <= 0.0:
-            raise t.ToolRefused(
-                f"budget: {self._desk.settings.job_minutes:g} training minutes are used"
-            )
-        minutes = minutes if left is None else min(minutes, left)
-        found = await self._tree.recipe() if files is None else files
-        self._desk.record_backend(f"{JOB}{job_id}", str(minutes).encode())
+        record = self._desk.log.records.get(f"{JOB}{job_id}")
         try:
-            spec = JobSpec(
-                job_id=job_id,
-                recipe=RecipeArchive(files=found, sha256=sha256(found)),
-                arguments=arguments,
-                data=tuple(self._box.data(name) for name in data.named(found)),
-                needs=Needs(minutes=minutes),
-                unsandboxed=not self._desk.settings.sandboxed,
-            )
+            if record is None:
+                spec = await self._spec(job_id, arguments, minutes, files)
+                self._desk.record_backend(f"{JOB}{job_id}", codec.encode(spec))
+            else:
+                # A kill may have come before the job was started: the very same is handed in again.
+                spec = codec.decode(record, JobSpec)
             return await self._box.submit(spec)
         except (JobRefused, ShellBroken) as error:
             raise t.ToolRefused(f"job: {error}") from None
 
-    async def minutes_left(self, but: str = "") -> float | None:
+    async def _spec(
+        self,
+        job_id: str,
+        arguments: tuple[str, ...],
+        minutes: float,
+        files: dict[str, bytes] | None,
+    ) -> JobSpec:
+        left = await self.minutes_left()
+        if left is not None and left <= 0.0:
+            raise t.ToolRefused(
+                f"budget: {self._desk.settings.job_minutes:g} training minutes are used"
+            )
+        found = await self._tree.recipe() if files is None else files
+        return JobSpec(
+            job_id=job_id,
+            recipe=RecipeArchive(files=found, sha256=sha256(found)),
+            arguments=arguments,
+            data=tuple(self._box.data(name) for name in data.named(found)),
+            needs=Needs(minutes=minutes if left is None else min(minutes, left)),
+            unsandboxed=not self._desk.settings.sandboxed,
+        )
+
+    async def minutes_left(self) -> float | None:
         """Training minutes that this agent may still spend, None without a limit.
 
         A job that runs counts with all it may take.
-
-        Args:
-            but: A job that does not count.
         """
         limit = self._desk.settings.job_minutes
         if not limit:
             return None
         used = 0.0
         for key, record in self._desk.log.records.items():
-            if key.startswith(JOB) and key != f"{JOB}{but}":
+            if key.startswith(JOB):
                 status = await self.known(key.removeprefix(JOB))
                 ended = status is not None and status.state.ended
-                used += status.seconds / 60.0 if status and ended else float(record)
+                asked = codec.decode(record, JobSpec).needs.minutes
+                used += status.seconds / 60.0 if status and ended else asked
         return limit - used
 
     async def train(self, call: t.Train) -> t.Trained:
