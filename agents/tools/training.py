@@ -142,7 +142,10 @@ class Training:
         if status.state is not JobState.SUCCEEDED:
             told = (await self.console(job_id)).splitlines()[-1:]
             raise t.ToolRefused(f"job: {status_text(status)} {' '.join(told)}")
-        return t.Trained(files=call.files | await self._trained(status), seconds=status.seconds)
+        found, large = await self._trained(status)
+        if large:
+            raise t.ToolRefused(f"oversize: {'; '.join(large)}")
+        return t.Trained(files=call.files | found, seconds=status.seconds)
 
     async def gather(self, call: t.Gather) -> t.Gathered:
         """Successes of an idea's recorded explorations as a dataset on the box.
@@ -199,26 +202,27 @@ class Training:
 
     async def take(self, status: JobStatus) -> list[str]:
         """Put what a job trained into the working tree's recipe; returns what became of each file."""
-        told: list[str] = []
-        for name, content in (await self._trained(status)).items():
-            if len(content) > MAX_FILE_BYTES:
-                told.append(
-                    f"{name} is {len(content)} bytes; a recipe's file may have {MAX_FILE_BYTES}"
-                )
-                continue
+        found, told = await self._trained(status)
+        for name, content in found.items():
             await self._tree.put({f"recipe/{name}": content})
             told.append(f"recipe/{name} is in the working tree")
         return told
 
-    async def _trained(self, status: JobStatus) -> dict[str, bytes]:
-        """Files that a job wrote for its policy, by name."""
+    async def _trained(self, status: JobStatus) -> tuple[dict[str, bytes], list[str]]:
+        """Files that a job wrote for its policy, by name, and words on those that are too large."""
         found: dict[str, bytes] = {}
+        told: list[str] = []
         with tempfile.TemporaryDirectory() as folder:
             for name in status.policy:
                 path = Path(folder) / name
-                await self._box.fetch(status.job_id, f"out/policy/{name}", path)
+                size = await self._box.fetch(status.job_id, f"out/policy/{name}", path)
+                if size > MAX_FILE_BYTES:
+                    told.append(
+                        f"{name} is {size} bytes; a recipe's file may have {MAX_FILE_BYTES}"
+                    )
+                    continue
                 found[name] = await asyncio.to_thread(path.read_bytes)
-        return found
+        return found, told
 
 
 def _successes(folder: Path, batches: set[str], to: Path, spec: TaskSpec) -> int:

@@ -27,7 +27,7 @@ from robots.wire.events import (
     ToolCalled,
 )
 from robots.wire.records import Episode, Outcome, RecipeArchive
-from tests.agents.stand_ins import LEARNED
+from tests.agents.stand_ins import LEARNED, TRAIN
 from tests.agents.test_daemon import Fleet, open_idea, running, scripted
 
 TASK = "push_t_simple"
@@ -218,6 +218,20 @@ async def test_a_job_claimed_but_never_started_is_started_by_the_same_call(
 
     assert isinstance(trained, t.Trained)
     assert jobs(learning) == [spec.job_id]
+
+
+async def test_weights_that_no_recipe_may_carry_are_refused(learning: Fleet) -> None:
+    tools = await scripted(learning)
+    await tools.call(open_idea())
+    large = TRAIN.replace(b"json.dumps(learned)", b'"x" * 1_000_000')
+    call = t.Train(
+        idea_id="a1-1",
+        files={**LEARNED, "train.py": large},
+        base=learning.supervisor.repository.baseline,
+        minutes=5.0,
+    )
+    with pytest.raises(t.ToolRefused, match=r"oversize: weights.npz is 1000000 bytes"):
+        await tools.call(call)
 
 
 async def test_a_recipe_reads_no_folder_by_naming_it_as_data(learning: Fleet) -> None:
