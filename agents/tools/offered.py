@@ -6,10 +6,11 @@ import msgspec
 
 from agents.literature import DATA, quoted
 from agents.tools import calls as t
+from agents.tools import editing
 from agents.tools.answers import explored_text, from_line, or_no_limit
 from agents.tools.seeing import Frames, frames
 from agents.tools.skills import Skill, skills
-from agents.tools.surface import RESULTS, Assigned, Surface, Tool, Unchecked
+from agents.tools.surface import Assigned, Surface, Tool, Unchecked
 from agents.tools.training import status_text
 from agents.tools.tree import on_thread
 from agents.view import BASELINE
@@ -18,76 +19,6 @@ from robots.wire.records import Frozen
 MOST_EPISODES = 50
 WAIT_S = 600.0
 PASSAGES = 4
-Text = Annotated[str, msgspec.Meta(max_length=200_000)]
-
-
-# --- files --------------------------------------------------------------------------------------
-
-
-class Nothing(Frozen):
-    """No arguments."""
-
-
-Line = Annotated[int, msgspec.Meta(ge=1)]
-
-
-class Place(Frozen):
-    """A file of the working tree, such as recipe/policy.py, or of cut answers, from a line on."""
-
-    path: str
-    from_line: Line = 1
-
-
-class Written(Frozen):
-    """A file below recipe/ or notes/ and the whole of its text."""
-
-    path: str
-    text: Text
-
-
-class Edited(Frozen):
-    """A file, a passage that is in it exactly once, and what shall stand there instead."""
-
-    path: str
-    old: Text
-    new: Text
-
-
-class Command(Frozen):
-    """A shell command, run in the sandbox of the working tree; no network."""
-
-    command: Annotated[str, msgspec.Meta(max_length=20_000)]
-
-
-async def _list_files(at: Surface, _: Nothing, __: str) -> str:
-    found = await at.tools.tree.list_files()
-    return "\n".join(f"{size:>8} {path}" for path, size in found.sizes.items())
-
-
-async def _read_file(at: Surface, given: Place, _: str) -> str:
-    if given.path.startswith(RESULTS):
-        content = at.desk.results.get(given.path.removeprefix(RESULTS))
-        if content is None:
-            raise t.ToolRefused(f"no_file: {given.path} is not there, or was pruned; call again")
-        return from_line(content.decode(errors="replace"), given.from_line)
-    return from_line(await at.tools.tree.whole(given.path), given.from_line)
-
-
-async def _write_file(at: Surface, given: Written, _: str) -> str:
-    return (await at.tools.tree.write_file(t.WriteFile(path=given.path, text=given.text))).text
-
-
-async def _edit_file(at: Surface, given: Edited, _: str) -> str:
-    text = await at.tools.tree.whole(given.path)
-    found = text.count(given.old)
-    if found != 1 or not given.old:
-        raise Unchecked(f"edit_file: `old` is {found} times in {given.path}; give it once, exactly")
-    changed = text.replace(given.old, given.new)
-    return (await at.tools.tree.write_file(t.WriteFile(path=given.path, text=changed))).text
-
-
-async def _shell(at: Surface, given: Command, _: str) -> str:
-    return await at.tools.tree.shell(given.command)
 
 
 # --- ideas --------------------------------------------------------------------------------------
@@ -200,7 +131,7 @@ async def _wait_job(at: Surface, given: OfJob, _: str) -> str:
     return "\n".join([*told, *(await training.take(status) if status.state.ended else [])])
 
 
-async def _submit(at: Surface, _: Nothing, call_id: str) -> str:
+async def _submit(at: Surface, _: editing.Nothing, call_id: str) -> str:
     told = _of_open_idea(at, call_id)
     known = at.desk.log.ideas[told.idea_id]
     if known.submitted and known.decision:
@@ -251,7 +182,7 @@ class OfRecipe(Frozen):
 
     path: str
     idea_id: str = ""
-    from_line: Line = 1
+    from_line: editing.Line = 1
 
 
 class Sought(Frozen):
@@ -265,7 +196,7 @@ class OfArxiv(Frozen):
     """A paper by its id at arXiv, such as 2606.19980, from a line on."""
 
     paper_id: Annotated[str, msgspec.Meta(max_length=40)]
-    from_line: Line = 1
+    from_line: editing.Line = 1
 
 
 class Remark(Frozen):
@@ -308,11 +239,11 @@ async def _wait(at: Surface, given: Minutes, _: str) -> str:
     return news.text or "nothing new"
 
 
-async def _leaderboard(at: Surface, _: Nothing, __: str) -> str:
+async def _leaderboard(at: Surface, _: editing.Nothing, __: str) -> str:
     return at.tools.fleet.leaderboard(t.Leaderboard()).text or "no idea has sealed episodes yet"
 
 
-async def _digest(at: Surface, _: Nothing, __: str) -> str:
+async def _digest(at: Surface, _: editing.Nothing, __: str) -> str:
     return at.tools.fleet.digest().text or "nothing new"
 
 
@@ -354,7 +285,7 @@ async def _note(at: Surface, given: Remark, _: str) -> str:
     return "noted"
 
 
-async def _budget(at: Surface, _: Nothing, __: str) -> str:
+async def _budget(at: Surface, _: editing.Nothing, __: str) -> str:
     left, training = at.tools.bench.budget(), await at.tools.training.minutes_left()
     return (
         f"ideas: {or_no_limit(left.ideas)}; robot minutes: {or_no_limit(left.robot_minutes)}; "
@@ -373,11 +304,11 @@ async def _finish(at: Surface, given: Words, _: str) -> str:
 
 
 TOOLS: tuple[Tool, ...] = (
-    Tool("list_files", "Files of your working tree.", Nothing, _list_files),
-    Tool("read_file", "A file of your working tree, or an answer that was cut (results/...).", Place, _read_file),
-    Tool("write_file", "Write a file below recipe/ or notes/.", Written, _write_file, once=True),
-    Tool("edit_file", "Replace one passage of a file.", Edited, _edit_file, once=True),
-    Tool("shell", "Run a command in the working tree's sandbox (python3, grep...).", Command, _shell, once=True),
+    Tool("list_files", "Files of your working tree.", editing.Nothing, editing.list_files),
+    Tool("read_file", "A file of your working tree, or an answer that was cut (results/...).", editing.Place, editing.read_file),
+    Tool("write_file", "Write a file below recipe/ or notes/.", editing.Written, editing.write_file, once=True),
+    Tool("edit_file", "Replace one passage of a file.", editing.Edited, editing.edit_file, once=True),
+    Tool("shell", "Run a command in the working tree's sandbox (python3, grep...).", editing.Command, editing.shell, once=True),
     Tool("open_idea", "Claim an idea before any work on it; puts the working tree to the champion.",
          Claim, _open_idea, once=True),
     Tool("explore", "Run episodes of the working tree's recipe on your station; you see everything.",
@@ -389,7 +320,7 @@ TOOLS: tuple[Tool, ...] = (
          once=True),
     Tool("wait_job", "Wait for a job's end; what it trained is then in the working tree.", OfJob,
          _wait_job, once=True),
-    Tool("submit", "Commit the idea and hand it in for sealed evaluation.", Nothing, _submit,
+    Tool("submit", "Commit the idea and hand it in for sealed evaluation.", editing.Nothing, _submit,
          once=True),
     Tool("nominate", "Have an own idea, 99 of 100 or better, confirmed early; tries are few, and all agents'.",
          Nomination, _nominate, once=True),
@@ -398,8 +329,8 @@ TOOLS: tuple[Tool, ...] = (
          _adopt, once=True),
     Tool("wait", "Wait for a decision or other news. Costs nothing; never poll.", Minutes, _wait,
          once=True),
-    Tool("leaderboard", "Champion and ideas with sealed evidence.", Nothing, _leaderboard),
-    Tool("digest", "What changed in the run since you last looked.", Nothing, _digest, once=True),
+    Tool("leaderboard", "Champion and ideas with sealed evidence.", editing.Nothing, _leaderboard),
+    Tool("digest", "What changed in the run since you last looked.", editing.Nothing, _digest, once=True),
     Tool("read_recipe", "A file of the champion's recipe, or of an idea's.", OfRecipe, _read_recipe),
     Tool("skills", "What a policy may import from robots.skills (see, move, grasp); or one skill's code.",
          Skill, skills),
@@ -410,7 +341,7 @@ TOOLS: tuple[Tool, ...] = (
          Sought, _literature),
     Tool("paper", "A paper of arXiv: abstract and text.", OfArxiv, _paper),
     Tool("note", "Leave a line in the transcript.", Remark, _note, once=True),
-    Tool("budget_left", "What you may still spend.", Nothing, _budget),
+    Tool("budget_left", "What you may still spend.", editing.Nothing, _budget),
     Tool("ask", "Ask the people of the lab, sparingly; they may be away. Does not wait.", Asked, _ask,
          once=True),
     Tool("finish", "Close this session, once its idea is decided or dropped.", Words, _finish,
