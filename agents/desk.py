@@ -8,17 +8,17 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from agents.git.bundle import Gate
-from agents.git.notes import ResultNote, notes_ref, tag_discarded, write_note
+from agents.git.notes import ResultNote
 from agents.git.trailers import clean
 from agents.git.workspace import Workspace
 from agents.log import AgentLog
 from agents.pictures import Album
 from agents.settings import AgentSettings
+from agents.settlement import Settlement
 from agents.shelf import Shelf
 from agents.tools.calls import PAUSED, ToolRefused
 from agents.view import FINAL_DECISIONS, RunView, StationView
@@ -67,26 +67,6 @@ class KnownRun(Frozen):
     champion_idea: str
     champion_commit: str
     seq: int
-
-
-class Settlement(NamedTuple):
-    """A result that is yet to be written beside its commit."""
-
-    idea_id: str
-    commit: str
-    note: ResultNote
-    wall_s: float
-
-
-def settle(gate: Gate, settlements: list[Settlement]) -> list[str]:
-    """Write notes and tags of decided ideas; returns the refs to push. Blocking, repeatable."""
-    refs: set[str] = set()
-    for idea_id, commit, note, wall_s in settlements:
-        write_note(gate, commit, note, wall_s)
-        refs.add(notes_ref(gate.station))
-        if note.decision != "adopted":
-            refs.add(tag_discarded(gate, idea_id, commit))
-    return sorted(refs)
 
 
 class Desk:

@@ -2,12 +2,13 @@
 
 import logging
 
-from agents.desk import Desk, Settlement, settle
+from agents.desk import Desk
 from agents.git.bundle import Gate
 from agents.git.command import GitFailed, GitRefused
 from agents.git.trailers import clean, idea_message
 from agents.ideas import fingerprint
 from agents.log import Work
+from agents.settlement import Settlement, settle
 from agents.tools import calls as t
 from agents.tools.tree import on_thread
 from robots.sandbox import SandboxError
