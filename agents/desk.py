@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from agents.git.bundle import Gate
 from agents.git.notes import ResultNote
 from agents.git.trailers import clean
 from agents.git.workspace import Workspace
