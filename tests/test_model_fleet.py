@@ -25,7 +25,7 @@ from agents.git.command import Git
 from agents.git.notes import read_notes
 from agents.view import FINAL_DECISIONS
 from robots.wire import events as ev
-from robots.wire.processes import read_pid_file, send_signal
+from robots.wire.processes import is_alive, read_pid_file, send_signal
 from robots.wire.records import Outcome
 from robots.wire.sqlite_journal import read_rows
 from tests.agents.providers import Provider
@@ -122,8 +122,10 @@ class Run:
     @property
     def parted(self) -> bool:
         """Whether every agent has left at the run's end."""
-        states = [self.of(name, ev.AgentStateChanged) for name in AGENTS]
-        return all(each and each[-1].state == "STOPPED" for each in states)
+        found = [read_pid_file(self.home / "pids" / name) for name in AGENTS]
+        return not any(each is not None and is_alive(each) for each in found) and all(
+            self.of(name, ev.AgentStateChanged)[-1].state == "STOPPED" for name in AGENTS
+        )
 
     async def until(self, test: Callable[[], bool]) -> None:
         while not test():  # noqa: ASYNC110 - Journals of other processes.
