@@ -55,6 +55,7 @@ IDLE_S = 30.0
 FAULT_PAUSE_S = 5.0
 STOP_GRACE_S = 5.0
 PARTING_S = 0.1
+CATCH_UPS = 20
 OWN_EPISODES = 20
 
 
@@ -205,9 +206,7 @@ class AgentDaemon:
         while not desk.stop.is_set():
             await desk.catch_up(CATCH_UP_S)
             if desk.run.ended:
-                await self._part()
-                desk.set_state("STOPPED", f"the run ended: {desk.run.ended}")
-                return
+                break
             if not desk.run.running:
                 if not desk.log.paused:
                     desk.set_state("WAITING", "for a run")
@@ -220,7 +219,8 @@ class AgentDaemon:
                 raise
             except Exception as fault:  # noqa: BLE001 - the edge to Git, the sandbox and a backend.
                 await self._fault(fault)
-        desk.set_state("STOPPED")
+        await self._part()
+        desk.set_state("STOPPED", f"the run ended: {desk.run.ended}" if desk.run.ended else "")
 
     async def _turns(self, run_id: str) -> None:
         desk = self.desk
@@ -269,7 +269,14 @@ class AgentDaemon:
         desk.gate, desk.workspace = await asyncio.to_thread(opened)
 
     async def _part(self) -> None:
-        """The run has ended: what was decided goes to Git before this agent leaves."""
+        """What was decided goes to Git before this agent leaves, at the run's end or told to stop."""
+        # The word to stop may overtake the rows that it is about.
+        for _ in range(CATCH_UPS):
+            if await self.desk.catch_up(STOP_GRACE_S) or self.desk.supervisor_lost_s is not None:
+                break
+            await self._clock.sleep(PARTING_S)
+        if not self.desk.unsettled():
+            return
         try:
             if self.desk.gate is None:
                 await self._open_run()

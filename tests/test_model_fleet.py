@@ -6,6 +6,7 @@ tools answer. Agents are killed in the second run, half of them in the midst of 
 
 import asyncio
 import collections
+import contextlib
 import json
 import os
 import random
@@ -24,7 +25,7 @@ from agents.git.command import Git
 from agents.git.notes import read_notes
 from agents.view import FINAL_DECISIONS
 from robots.wire import events as ev
-from robots.wire.processes import read_pid_file, send_signal
+from robots.wire.processes import is_alive, read_pid_file, send_signal
 from robots.wire.records import Outcome
 from robots.wire.sqlite_journal import read_rows
 from tests.agents.providers import Provider
@@ -121,16 +122,28 @@ class Run:
     @property
     def parted(self) -> bool:
         """Whether every agent has left at the run's end."""
-        states = [self.of(name, ev.AgentStateChanged) for name in AGENTS]
-        return all(each and each[-1].state == "STOPPED" for each in states)
+        found = [read_pid_file(self.home / "pids" / name) for name in AGENTS]
+        return not any(each is not None and is_alive(each) for each in found) and all(
+            self.of(name, ev.AgentStateChanged)[-1].state == "STOPPED" for name in AGENTS
+        )
 
     async def until(self, test: Callable[[], bool]) -> None:
         while not test():  # noqa: ASYNC110 - Journals of other processes.
             await asyncio.sleep(0.2)
 
+    @property
+    def rows(self) -> int:
+        """Rows of the stations' journals: how far the run is, however fast the machine."""
+        return sum(last_seq(self.home / "journals" / f"{name}.db") for name in STATIONS)
+
     def kill(self, agent: str) -> bool:
         identity = read_pid_file(self.home / "pids" / agent)
         return identity is not None and send_signal(identity, signal.SIGKILL)
+
+
+def last_seq(journal: Path) -> int:
+    with contextlib.closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as database:
+        return database.execute("SELECT max(seq) FROM rows").fetchone()[0] or 0
 
 
 @pytest.fixture
@@ -292,8 +305,9 @@ async def test_agents_killed_at_random_lose_no_idea_and_repeat_nothing(
     # Bringing a fleet up is another matter: what is killed is at work.
     await begun.until(lambda: begun.working or begun.ending.done())
     while not begun.ending.done():
-        agent = rng.choice(AGENTS)
-        await asyncio.sleep(rng.uniform(0.5, 6.0))
+        agent, due = rng.choice(AGENTS), begun.rows + rng.randrange(1, 120)
+        await begun.until(lambda due=due: begun.rows >= due or begun.ending.done())
+        await asyncio.sleep(rng.random())
         if rng.random() < 0.5:
             # In the midst of an answer, if there is one before long.
             for _ in range(200):

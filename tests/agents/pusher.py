@@ -21,18 +21,31 @@ STEPS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "pace": ((), {"travel_speed": 0.3665, "push_speed": 0.1001, "settle_s": 0.1625, "dwell_s": 0.1607,
                   "stand_off": 0.003, "patience_s": 0.8546}),
     "model": (("substep_prediction",), {"slip_length": 0.0573, "substeps": 3, "tool_friction": 0.5066}),
-    "sight": (("outline_cost",), {}),
+    "sight": (("average_frames", "outline_cost"), {"frames": 2, "stop_cost": 0.0015}),
+    "doubt": (("stricter_when_rejected",), {"tighten": 0.65}),
+}  # fmt: skip
+# What is left to try where all of them are not enough for fifty in a row.
+FINER: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "contacts": (("dense_contacts",), {"contact_spacing": 0.027}),
+    "ahead": (("two_pushes_ahead",), {"branches": 10, "first_weight": 0.3212}),
+    "finish": ((), {"stop_cost": 0.0013}),
 }  # fmt: skip
 MARKS = {
     "lengths": r"\[knobs\.length_gain\]",
     "pace": r"value = 0\.1001\b",
     "model": r"\[knobs\.substeps\]",
     "sight": r"\[knobs\.outline_radius\]",
+    "contacts": r"\[knobs\.contact_spacing\]",
+    "doubt": r"\[knobs\.tighten\]",
+    "ahead": r"\[knobs\.branches\]",
+    "finish": r"value = 0\.0013\b",
 }
+LOST = re.compile(r"confirm \d+ of \S+ failure")
 BASELINE = "baseline"
 EPISODES = 10
 POLICY, RECIPE = "recipe/policy.py", "recipe/recipe.toml"
 READ_ON = re.compile(r"\[\d+ lines are left: read on with from_line (\d+)\]$")
+WAIT_MINUTES = 1
 CLAIMED = re.compile(r"Champion (\S+) lacks ([a-z, ]+)\.")
 DECIDED = r"(?:adopted|discarded) {}:"
 
@@ -121,18 +134,21 @@ class Pusher:
         if held.of("wait"):
             return _finish("There was news.", held)
         champion, _ = _champion(held)
-        names = list(STEPS)
         first = int(held.agent.removeprefix("a")) - 1
-        order = [names[(first + k) % len(names)] for k in range(len(names))]
         recipe = held.of("read_recipe")[0].answer
-        lacking = [name for name in order if not re.search(MARKS[name], recipe)]
+        lacking = [name for name in STEPS if not re.search(MARKS[name], recipe)]
+        finer = [name for name in FINER if not re.search(MARKS[name], recipe)]
         # One step may be seen to help against the baseline; above it, what is left goes together.
-        together = ", ".join(name for name in names if name in lacking)
-        wanted = lacking if champion == BASELINE else [together] if together else []
+        if champion == BASELINE:
+            wanted = _from(first, lacking)
+        elif lacking:
+            wanted = [", ".join(lacking)]
+        else:
+            wanted = _from(first, finer) if LOST.search(held.words.replace(":", "")) else []
         claimed = held.claims()
         free = [each for each in wanted if (champion, each) not in claimed]
         if not free:
-            return Turn("Nothing is left that I know of.", (("wait", {"minutes": 10}),))
+            return Turn("Nothing is left to try now.", (("wait", {"minutes": WAIT_MINUTES}),))
         claim = {
             "kind": "heuristic",
             "hypothesis": f"Champion {champion} lacks {free[0]}.",
@@ -161,7 +177,7 @@ class Pusher:
         files = {"policy.py": policy.encode(), "recipe.toml": recipe.answer.encode()}
         [(_, steps)] = CLAIMED.findall(opened.arguments["hypothesis"])
         for step in steps.split(", "):
-            primitives, knobs = STEPS[step]
+            primitives, knobs = (STEPS | FINER)[step]
             for name in primitives:
                 files = apply(f"insert:{name}", files, self._original)
             files = set_knobs(files, knobs)
@@ -190,6 +206,11 @@ class Pusher:
         return Turn("", (("wait", {"minutes": 10}),))
 
 
+def _from(first: int, names: list[str]) -> list[str]:
+    """Names in turn, begun at another place by each agent."""
+    return [names[(first + k) % len(names)] for k in range(len(names))]
+
+
 def _champion(held: Conversation) -> tuple[str, float]:
     """The champion and its rate as the leaderboard told them."""
     told = held.of("leaderboard")[0].answer
@@ -202,4 +223,6 @@ def _champion(held: Conversation) -> tuple[str, float]:
 def _finish(summary: str, held: Conversation) -> Turn:
     """What was learned goes to the next session, claims of others among it."""
     known = " ".join(f"Champion {champion} lacks {steps}." for champion, steps in held.claims())
-    return Turn("", (("finish", {"summary": f"{summary} Claimed so far: {known}"[-4000:]}),))
+    lost = LOST.search(held.words.replace(":", ""))
+    told = f"{summary} Known: {lost[0] if lost else 'no confirm was lost'}. Claimed so far: {known}"
+    return Turn("", (("finish", {"summary": told[:4000]}),))

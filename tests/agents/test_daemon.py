@@ -249,6 +249,23 @@ async def test_an_agent_leaves_at_the_runs_end_with_its_results_in_git(fleet: Fl
     assert fleet.events(AgentStateChanged)[-1].state == "STOPPED"  # type: ignore[union-attr]
 
 
+async def test_an_agent_told_to_stop_leaves_its_results_in_git_too(fleet: Fleet) -> None:
+    surface = Surface(await scripted(fleet), "scripted", TOOLS)
+    claim = b'{"kind": "heuristic", "hypothesis": "fast loses nothing", "prediction": "20 points"}'
+    edit = rb'{"path": "recipe/recipe.toml", "old": "\"slow\"\n", "new": "\"fast\"\n"}'
+    await surface.call("1", "open_idea", claim)
+    await surface.call("2", "edit_file", edit)
+    await surface.call("3", "submit", b"")
+    # The word may come before the decision does.
+    await fleet.person.request(c.StopAgent(reason="the run ended"), 5)
+    assert fleet.working is not None
+    await asyncio.wait_for(fleet.working, DEADLINE_S)
+
+    [committed] = fleet.events(IdeaCommitted)
+    notes = read_notes(fleet.supervisor.repository.git)
+    assert notes[committed.commit].decision == "adopted"  # type: ignore[union-attr]
+
+
 def _decided(fleet: Fleet) -> int:
     return sum(
         event.decision in ("adopted", "discarded")  # type: ignore[union-attr]

@@ -29,7 +29,7 @@ def steps_of(recipe: RecipeArchive) -> list[str]:
 async def pushing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fleet]:
     files = dict(pack("push_t", "baseline").files)
     monkeypatch.setattr(stand_ins, "BASELINE", files)
-    monkeypatch.setattr(stand_ins, "quality", lambda recipe: 0.2 + 0.19 * len(steps_of(recipe)))
+    monkeypatch.setattr(stand_ins, "quality", lambda recipe: 0.2 + 0.15 * len(steps_of(recipe)))
     made = Fleet(tmp_path)
     await made.station.server.start()
     await made.supervisor.server.start()
