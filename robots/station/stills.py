@@ -125,21 +125,21 @@ class Stills:
         names = [each.name for each in rig.task.spec.cameras]
         if asked.camera and asked.camera not in names:
             raise Refused(f"no_camera: {asked.camera!r}; there are {', '.join(names) or 'none'}")
+        camera = asked.camera or next(iter(names), FREE)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(DRAW_S), self._drawing:
                 frames = await loop.run_in_executor(
-                    self._thread, self._draw_episode, rig.task, asked.camera, drawn
+                    self._thread, self._draw_episode, rig.task, camera, drawn
                 )
         except TimeoutError:
             raise Refused(f"busy: no pictures within {DRAW_S:g} s") from None
-        name = asked.camera or (names[0] if names else FREE)
-        return EpisodeFrames(batch_id=asked.batch_id, episode=episode, camera=name, frames=frames)
+        return EpisodeFrames(batch_id=asked.batch_id, episode=episode, camera=camera, frames=frames)
 
     def _draw_episode(
         self, task: Task, camera: str, moments: Sequence[Moment]
     ) -> tuple[EpisodeFrame, ...]:
-        if self._cinema is None or camera not in ("", self._cinema.camera):
+        if self._cinema is None or camera != self._cinema.camera:
             if self._cinema is not None:
                 self._cinema.close()
             self._cinema = Studio(task, camera, EPISODE_WIDTH)
@@ -174,7 +174,7 @@ class Studio:
 
     Args:
         task: Whose scene.
-        camera: Through which of its cameras, "" for the first.
+        camera: Through which of its cameras, "" for the first; `FREE` for none.
         most_width: Pixels that a picture has the camera's own size up to, in its proportions; 0 for
             the small pictures that people glance at.
     """
@@ -188,7 +188,7 @@ class Studio:
         specs = {each.name: each for each in task.spec.cameras}
         # A scene without a camera is seen from where MuJoCo's own viewer would begin.
         self.camera = camera or next(iter(specs), FREE)
-        self._seen_from = self.camera if specs else -1
+        self._seen_from = self.camera if self.camera in specs else -1
         self._model = compile_scene(task)
         self._data = mujoco.MjData(self._model)
         height, width = HEIGHT, WIDTH
@@ -199,6 +199,11 @@ class Studio:
             own = (spec.height, spec.width) if spec is not None else (HEIGHT, WIDTH)
             width = min(most_width, own[1]) if spec is not None else most_width
             height = round(width * own[0] / own[1])
+            frame = self._model.vis.global_
+            frame.offheight, frame.offwidth = (
+                max(frame.offheight, height),
+                max(frame.offwidth, width),
+            )
         self._renderer = mujoco.Renderer(self._model, height, width)
 
     @property

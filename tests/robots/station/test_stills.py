@@ -2,6 +2,7 @@
 
 import struct
 import threading
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 
 from robots.drivers.mujoco import MujocoDriver
 from robots.station.recording import Moment
-from robots.station.stills import HEIGHT, WIDTH, Studio, chosen
+from robots.station.stills import HEIGHT, WIDTH, Stills, Studio, chosen
 from robots.station.tasks import load_task
 from robots.wire import commands as c
 from robots.wire.reception import Refused
-from robots.wire.records import Purpose
+from robots.wire.records import Episode, Outcome, Purpose
 from robots.wire.station_replies import CameraFrame, EpisodeEvidence, EpisodeFrames
 from tests.robots.station.conftest import REACHES, plan, recipe
 from tests.robots.station.scripted import REACH, GoThere
@@ -162,3 +163,28 @@ def test_a_picture_shows_what_a_task_places_by_itself(task):
     studio.close()
     driver.close()
     assert (here != there).any()
+
+
+async def test_each_of_a_tasks_cameras_may_be_looked_through_and_no_other():
+    task = load_task("pin_insertion")
+    first, second = (each.name for each in task.spec.cameras)
+    driver = MujocoDriver(task, station_seed=1)
+    driver.start_episode(3)
+    rig, moments = SimpleNamespace(task=task), [Moment(1, 0.1, driver.scene())]
+    driver.close()
+    episode = Episode(index=0, outcome=Outcome.FAILURE, reason="episode_limit")
+    stills = Stills()
+
+    async def seen(camera: str) -> EpisodeFrames:
+        asked = c.GetFrames(batch_id="x", index=0, camera=camera)
+        return await stills.frames(rig, asked, episode, moments)
+
+    try:
+        found = [await seen(camera) for camera in ("", second, "", first)]
+        with pytest.raises(Refused, match=f"no_camera: 'roof'; there are {first}, {second}"):
+            await seen("roof")
+    finally:
+        await stills.close()
+    assert [each.camera for each in found] == [first, second, first, first]
+    one, other, again, named = (each.frames[0].png for each in found)
+    assert one == again == named != other
