@@ -166,6 +166,7 @@ async def test_an_agent_killed_at_random_repeats_no_side_effect(
 WORDS = "mind the left gripper"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("fleet", ["anthropic", "openai"], indirect=True)
 async def test_words_outlive_a_kill_and_are_heard_once(
