@@ -81,7 +81,7 @@ class Fleet:
     def kill(self) -> None:
         assert self.process is not None
         os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(DEADLINE_S)
         self.process = None
 
     async def journalled(self, rows: int) -> None:
@@ -203,6 +203,7 @@ async def ends_with_nothing_done_twice(fleet: Fleet) -> None:
 WORDS = "mind the left gripper"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("fleet", ["anthropic", "openai"], indirect=True)
 async def test_words_outlive_a_kill_and_are_heard_once(
@@ -221,7 +222,7 @@ async def test_words_outlive_a_kill_and_are_heard_once(
         fleet.start()
         async with asyncio.timeout(DEADLINE_S):
             await at.provider.halfway.wait()
-        await fleet.person.request(c.MessageAgent(text=WORDS), 30)
+        await fleet.person.request(c.MessageAgent(text=WORDS), DEADLINE_S)
         fleet.kill()
         assert not any(heard(body) for body in at.provider.requests)
 
