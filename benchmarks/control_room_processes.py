@@ -21,13 +21,13 @@ from robots.wire import commands as c
 from robots.wire import events as ev
 from robots.wire.clock import SystemClock
 from robots.wire.endpoints import telemetry_endpoint
-from robots.wire.journal import MemoryJournal
 from robots.wire.keys import load_keypair
 from robots.wire.reception import Peer, Refused
 from robots.wire.records import Counts, Episode, Mode, Outcome, Purpose, RecipeArchive
 from robots.wire.rows import Row
 from robots.wire.telemetry import StationTelemetry, TelemetryPublisher
 from robots.wire.transport import ZmqTransport
+from tests.robots.wire.memory import MemoryJournal
 
 STATIONS = 64
 RATE_HZ = 10.0

@@ -30,7 +30,7 @@ from agents.tools.toolbox import Toolbox
 
 log = logging.getLogger(__name__)
 
-START_S = 60.0
+START_S = 120.0
 CANCEL_S = 3.0
 FAR_S = 1e9
 MOST_PROMPTS = 50

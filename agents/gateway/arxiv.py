@@ -38,6 +38,7 @@ TIMEOUT_S = 30.0
 PARK_S, LONGEST_WAIT_S = 30.0, 60.0
 MOST_WAITING = 12
 MOST_REDIRECTS = 2
+NOT_ALLOWED = 403
 FEED_BYTES, PAGE_BYTES = 4 << 20, 24 << 20
 MOST_WORDS, MOST_PAPERS = 12, 5
 PAPER_CHARACTERS, LINE_CHARACTERS = 1_050, 160
@@ -90,7 +91,7 @@ class Arxiv:
             raise ArxivRefused(
                 "arxiv_off: people let a fleet read arXiv with `arxiv = true` under [literature] "
                 "in its file; the lab's own papers are searched without",
-                403,
+                NOT_ALLOWED,
             )
         known = {"words"} if path == SEARCH else {"id", "from_line"}
         if strange := set(asked) - known:
@@ -158,7 +159,7 @@ class Arxiv:
         if status not in (200, 404):
             raise ArxivRefused(f"arxiv_error: {status} for the page of {paper_id}", 502)
         html = body.decode(errors="replace") if status == 200 else ""
-        return "\n".join(_wrapped(await asyncio.to_thread(text_of, html))) or NO_TEXT
+        return await asyncio.to_thread(lambda: "\n".join(_wrapped(text_of(html)))) or NO_TEXT
 
     async def _kept(
         self, name: str, fetch: Callable[[], Awaitable[str]], fresh_s: float = float("inf")
@@ -167,8 +168,11 @@ class Arxiv:
 
         def known() -> Kept | None:
             kept = self._shelf.find(name)
-            old = kept is not None and self._clock.wall() - kept.fetched_s > fresh_s
-            return None if old and not self._offline else kept
+            if kept is None or self._offline:
+                return kept
+            # A page may come some hours after its paper.
+            lasts_s = FRESH_S if kept.content == NO_TEXT else fresh_s
+            return None if self._clock.wall() - kept.fetched_s > lasts_s else kept
 
         if found := known():
             return found.content
@@ -182,7 +186,7 @@ class Arxiv:
                 content = await fetch()
             except ArxivRefused as refused:
                 old = self._shelf.find(name)
-                if old is None:
+                if old is None or refused.status == NOT_ALLOWED:
                     raise
                 log.warning("arXiv: an old answer for %s: %s", name, refused)
                 return old.content
@@ -192,13 +196,9 @@ class Arxiv:
     @asynccontextmanager
     async def _turn(self) -> AsyncGenerator[None]:
         """One at a time; who would stand in line for long is told so at once."""
-        due_s = self._due_s - self._clock.monotonic()
-        if self._waiting >= MOST_WAITING or due_s > LONGEST_WAIT_S:
-            raise ArxivRefused(
-                f"rate: {self._waiting} wait for arXiv, which is asked again in "
-                f"{max(due_s, 0):.0f} s; ask later",
-                429,
-            )
+        if self._waiting >= MOST_WAITING:
+            raise ArxivRefused(f"rate: {self._waiting} wait for arXiv already; ask later", 429)
+        self._due()
         self._waiting += 1
         try:
             async with self._line:
@@ -206,11 +206,22 @@ class Arxiv:
         finally:
             self._waiting -= 1
 
+    def _due(self) -> float:
+        """Seconds until arXiv may be asked.
+
+        Raises:
+            ArxivRefused: It is longer than anybody waits.
+        """
+        due_s = max(0.0, self._due_s - self._clock.monotonic())
+        if due_s > LONGEST_WAIT_S:
+            raise ArxivRefused(f"rate: arXiv is asked again in {due_s:.0f} s; ask later", 429)
+        return due_s
+
     async def _get(self, path: str, limit_bytes: int) -> tuple[int, bytes]:
         """Status and body of an answer of arXiv's; redirects are followed to arXiv alone."""
         url = self._settings.base_url.rstrip("/") + path
         for _ in range(1 + MOST_REDIRECTS):
-            await self._clock.sleep(max(0.0, self._due_s - self._clock.monotonic()))
+            await self._clock.sleep(self._due())
             try:
                 async with self._opened().get(url, allow_redirects=False) as answer:
                     body = await _read(answer, limit_bytes)
@@ -245,7 +256,7 @@ class Arxiv:
             raise ArxivRefused(
                 f"not_allowed: arXiv leads to {_origin(url)!r:.100}, and only "
                 f"{', '.join(sorted(allowed))} is asked",
-                403,
+                NOT_ALLOWED,
             )
         return url
 

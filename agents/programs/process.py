@@ -117,10 +117,15 @@ async def started(
         spec = msgspec.structs.replace(spec, environment={"PATH": os.environ["PATH"], **outside})
     # A pair for each direction: of one socket for both, what is told would wake who only says.
     (telling, told), (hearing, heard) = socket.socketpair(), socket.socketpair()
-    with told, heard:
-        streams = {"stdin": told.fileno(), "stdout": heard.fileno()}
-        starting = asyncio.to_thread(start, spec, argv, sandboxed=sandboxed, **streams)
-        sandbox = await _whole(asyncio.ensure_future(starting))
+    with contextlib.ExitStack() as ours:
+        for end in (telling, hearing):
+            ours.enter_context(end)
+        with told, heard:
+            streams = {"stdin": told.fileno(), "stdout": heard.fileno()}
+            starting = asyncio.to_thread(start, spec, argv, sandboxed=sandboxed, **streams)
+            sandbox = await _whole(asyncio.ensure_future(starting))
+        # They are the streams' from here on.
+        ours.pop_all()
     _, writer = await asyncio.open_unix_connection(sock=telling)
     reader, silent = await asyncio.open_unix_connection(sock=hearing, limit=MESSAGE_LIMIT_BYTES)
     try:

@@ -91,7 +91,14 @@ _OPENCODE: dict[str, Any] = {
             "models": {"{model}": {"limit": {"context": 200_000, "output": 16_000}}},
         }
     },
-    "tools": {"webfetch": False, "websearch": False, "task": False, "question": False},
+    # A short prompt instead of its own, no titles, and few tools.
+    "agent": {
+        "build": {"prompt": "Work as the first message of the session says."},
+        "title": {"disable": True},
+    },
+    "tools": dict.fromkeys(
+        ("question", "skill", "task", "todowrite", "webfetch", "websearch"), False
+    ),
     "experimental": {"mcp_timeout": TOOL_TIMEOUT_S * 1000},
     "autoupdate": False,
     "share": "disabled",

@@ -25,6 +25,8 @@ BROAD = (TUNE, SURVEY, MODEL)
 # What one lane does while the other tries single changes.
 WHOLE_LANE = (TUNE, SURVEY)
 RETRAINING = ("train:", "imitate:")
+# Champion's rate from which its successes are worth the robot's time to gather them.
+IMITABLE = 0.25
 # Of the single changes, those that follow the model while it has one to propose.
 MODEL_SHARE = 0.75
 # Expected gain from which a finding that came too late goes before everything else.
@@ -201,7 +203,7 @@ class Bench:
             arms.append(
                 Arm(name=TUNE, prior_gain=operators.TUNE_GAIN, minutes=operators.TUNE_MINUTES)
             )
-        arms += await self._retraining_arms(state, files, taken, run, champion.commit)
+        arms += await self._retraining_arms(state, files, taken, run, champion)
         arms += self._model_arms(state, files, alone=not arms)
         if full:
             arms = [arm for arm in arms if arm.name == SURVEY]
@@ -228,18 +230,21 @@ class Bench:
         files: Mapping[str, bytes],
         taken: Collection[str],
         run: RunView,
-        base: str,
+        champion: Champion,
     ) -> list[Arm]:
         """Training of the champion's recipe: one job at a time, while training minutes are left.
 
-        The other lane keeps the robot busy meanwhile.
+        The other lane keeps the robot busy meanwhile. Of a champion that seldom succeeds there is
+        next to nothing to imitate.
         """
         if any(plan.arm.startswith(RETRAINING) for plan in state.lanes.values()):
             return []
         arms = [
             arm
             for arm in settings.retraining_arms(files)
-            if arm.name not in taken and not run.same_trial(operators.mark(arm.name, base), "")
+            if arm.name not in taken
+            and not run.same_trial(operators.mark(arm.name, champion.commit), "")
+            and (arm.name != settings.IMITATE or champion.rate >= IMITABLE)
         ]
         left = await self.tools.training.minutes_left() if arms else None
         return arms if left is None or left > 0.0 else []

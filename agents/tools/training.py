@@ -28,7 +28,7 @@ from robots.wire.records import RecipeArchive
 LOOK_S = 1.0
 LOCAL = "local"
 CONSOLE_BYTES, CONSOLE_LINES = 4 * 1024, 20
-# Records of the jobs that were submitted, each with the minutes that it may take.
+# Records of the jobs that were handed in, by their ids.
 JOB = "job/"
 
 
@@ -90,25 +90,16 @@ class Training:
             ToolRefused: The box does not take it, or no training minutes are left.
         """
         known = await self.known(job_id)
-        if known is not None and known.state is not JobState.UNKNOWN:
+        if known is not None and known.state not in (JobState.UNKNOWN, JobState.QUEUED):
             return known
-        left = await self.minutes_left(job_id)
-        if left is not None and left <= 0.0:
-            raise t.ToolRefused(
-                f"budget: {self._desk.settings.job_minutes:g} training minutes are used"
-            )
-        minutes = minutes if left is None else min(minutes, left)
-        found = await self._tree.recipe() if files is None else files
-        self._desk.record_backend(f"{JOB}{job_id}", str(minutes).encode())
+        record = self._desk.log.records.get(f"{JOB}{job_id}")
         try:
-            spec = JobSpec(
-                job_id=job_id,
-                recipe=RecipeArchive(files=found, sha256=sha256(found)),
-                arguments=arguments,
-                data=tuple(self._box.data(name) for name in data.named(found)),
-                needs=Needs(minutes=minutes),
-                unsandboxed=not self._desk.settings.sandboxed,
-            )
+            if record is None:
+                spec = await self._spec(job_id, arguments, minutes, files)
+                self._desk.record_backend(f"{JOB}{job_id}", codec.encode(spec))
+            else:
+                # A kill may have come before the job was started: the very same is handed in again.
+                spec = codec.decode(record, JobSpec)
             return await self._box.submit(spec)
         except JobRefused as error:
             raise t.ToolRefused(f"job: {error}") from None
@@ -117,23 +108,43 @@ class Training:
             words = f"job: {error}; it may have been taken: wait_job {job_id} before another train"
             raise t.ToolRefused(words) from None
 
-    async def minutes_left(self, but: str = "") -> float | None:
+    async def _spec(
+        self,
+        job_id: str,
+        arguments: tuple[str, ...],
+        minutes: float,
+        files: dict[str, bytes] | None,
+    ) -> JobSpec:
+        left = await self.minutes_left()
+        if left is not None and left <= 0.0:
+            raise t.ToolRefused(
+                f"budget: {self._desk.settings.job_minutes:g} training minutes are used"
+            )
+        found = await self._tree.recipe() if files is None else files
+        return JobSpec(
+            job_id=job_id,
+            recipe=RecipeArchive(files=found, sha256=sha256(found)),
+            arguments=arguments,
+            data=tuple(self._box.data(name) for name in data.named(found)),
+            needs=Needs(minutes=minutes if left is None else min(minutes, left)),
+            unsandboxed=not self._desk.settings.sandboxed,
+        )
+
+    async def minutes_left(self) -> float | None:
         """Training minutes that this agent may still spend, None without a limit.
 
         A job that runs counts with all it may take.
-
-        Args:
-            but: A job that does not count.
         """
         limit = self._desk.settings.job_minutes
         if not limit:
             return None
         used = 0.0
         for key, record in self._desk.log.records.items():
-            if key.startswith(JOB) and key != f"{JOB}{but}":
+            if key.startswith(JOB):
                 status = await self.known(key.removeprefix(JOB))
                 ended = status is not None and status.state.ended
-                used += status.seconds / 60.0 if status and ended else float(record)
+                asked = codec.decode(record, JobSpec).needs.minutes
+                used += status.seconds / 60.0 if status and ended else asked
         return limit - used
 
     async def train(self, call: t.Train) -> t.Trained:
@@ -156,7 +167,10 @@ class Training:
         if status.state is not JobState.SUCCEEDED:
             told = (await self.console(job_id)).splitlines()[-1:]
             raise t.ToolRefused(f"job: {status_text(status)} {' '.join(told)}")
-        return t.Trained(files=call.files | await self._trained(status), seconds=status.seconds)
+        found, large = await self._trained(status)
+        if large:
+            raise t.ToolRefused(f"oversize: {'; '.join(large)}")
+        return t.Trained(files=call.files | found, seconds=status.seconds)
 
     async def gather(self, call: t.Gather) -> t.Gathered:
         """Successes of an idea's recorded explorations as a dataset on the box.
@@ -225,34 +239,35 @@ class Training:
         Raises:
             ToolRefused: The link to the box broke meanwhile.
         """
-        told: list[str] = []
-        for name, content in (await self._trained(status)).items():
-            if len(content) > MAX_FILE_BYTES:
-                told.append(
-                    f"{name} is {len(content)} bytes; a recipe's file may have {MAX_FILE_BYTES}"
-                )
-                continue
+        found, told = await self._trained(status)
+        for name, content in found.items():
             await self._tree.put({f"recipe/{name}": content})
             told.append(f"recipe/{name} is in the working tree")
         return told
 
-    async def _trained(self, status: JobStatus) -> dict[str, bytes]:
-        """Files that a job wrote for its policy, by name.
+    async def _trained(self, status: JobStatus) -> tuple[dict[str, bytes], list[str]]:
+        """Files that a job wrote for its policy, by name, and words on those that are too large.
 
         Raises:
             ToolRefused: The link to the box broke meanwhile.
         """
         found: dict[str, bytes] = {}
+        told: list[str] = []
         with tempfile.TemporaryDirectory() as folder:
             for name in status.policy:
                 path = Path(folder) / name
                 try:
-                    await self._box.fetch(status.job_id, f"out/policy/{name}", path)
+                    size = await self._box.fetch(status.job_id, f"out/policy/{name}", path)
                 except (JobRefused, ShellBroken) as error:
                     words = f"job: {name} was not fetched: {error}; wait_job {status.job_id} again"
                     raise t.ToolRefused(words) from None
+                if size > MAX_FILE_BYTES:
+                    told.append(
+                        f"{name} is {size} bytes; a recipe's file may have {MAX_FILE_BYTES}"
+                    )
+                    continue
                 found[name] = await asyncio.to_thread(path.read_bytes)
-        return found
+        return found, told
 
 
 def _successes(folder: Path, batches: set[str], to: Path, spec: TaskSpec) -> int:

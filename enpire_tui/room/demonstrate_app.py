@@ -10,6 +10,7 @@ event loop. A key moves the robot only while an episode waits for one.
 import asyncio
 import queue
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, ComposeResult
@@ -194,10 +195,10 @@ class DemonstrateApp(App[int]):
             if seat is not None:
                 seat.close()
 
-    def _tell(self, what: object, *arguments: object) -> None:
+    def _tell(self, what: Callable[..., None], *arguments: object) -> None:
         """Have the event loop take something in, if it still runs."""
         if not self._events.is_closed():
-            self._events.call_soon_threadsafe(what, *arguments)  # type: ignore[arg-type]
+            self._events.call_soon_threadsafe(what, *arguments)
 
     def _shown_there(self, view: View) -> None:
         self._tell(self._see, view)

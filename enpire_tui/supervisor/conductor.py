@@ -16,7 +16,7 @@ from enpire_tui.supervisor.state import BASELINE, RunState
 from enpire_tui.supervisor.station_fold import StationFold
 from robots.wire import events as ev
 from robots.wire.clock import Clock
-from robots.wire.journal import Journal
+from robots.wire.journal import Journal, replay
 from robots.wire.records import Counts, Mode, Outcome, StationFigures, TokenCounts
 
 ONLINE, LOST = "ONLINE", "LOST"
@@ -65,7 +65,8 @@ class Conductor:
         self._entropy = entropy
         self._boot_id = boot_id
         self._idle_since_s: dict[str, float] = {}
-        self._replay()
+        for row in replay(journal):
+            folding.apply(self.state, row.seq, row.event)
         self._base_elapsed_s, self._base_monotonic_s = self._resumed()
 
     # --- the journal --------------------------------------------------------------------------
@@ -77,13 +78,6 @@ class Conductor:
         if isinstance(event, ev.RunStarted):
             self._base_elapsed_s, self._base_monotonic_s = 0.0, self._clock.monotonic()
         return seq
-
-    def _replay(self) -> None:
-        after = 0
-        while rows := self._journal.rows(after, 1000):
-            for row in rows:
-                folding.apply(self.state, row.seq, row.event)
-            after = rows[-1].seq
 
     def _resumed(self) -> tuple[float, float]:
         """Research seconds and monotonic clock to go on from."""
@@ -247,7 +241,7 @@ class Conductor:
             outcome=outcome,
             seconds=elapsed_s,
             champion=champion.idea.commit,
-            confirm=_counts(last) if last is not None else Counts(),
+            confirm=last.counts if last is not None else Counts(),
             confirms_failed=sum(1 for each in state.confirms if each.outcome is Outcome.FAILURE),
             mru=metrics.robot_utilisation(figures, elapsed_s),
             gpu_utilisation=metrics.gpu_utilisation((), elapsed_s),
@@ -335,14 +329,10 @@ class Conductor:
         return queue.plan(state, self.loads(), wish, self.rule)
 
 
-def _counts(confirm: folding.Confirm) -> Counts:
-    return Counts(success=confirm.success, failure=confirm.failure, void=confirm.void)
-
-
 def _confirm_finished(confirm: folding.Confirm, outcome: Outcome) -> ev.ConfirmFinished:
     return ev.ConfirmFinished(
         confirm=confirm.number,
         idea_id=confirm.idea_id,
         outcome=outcome,
-        counts=_counts(confirm),
+        counts=confirm.counts,
     )

@@ -37,11 +37,6 @@ def token_utilisation(tokens: TokenCounts, elapsed_s: float) -> Mtu:
     return Mtu(uncached=uncached / minutes, total=(uncached + tokens.cached_input) / minutes)
 
 
-def team_average_best(best_by_agent: tuple[float, ...]) -> float:
-    """Mean over agents of their best evaluated rate so far: the paper's (optimistic) curve."""
-    return sum(best_by_agent) / len(best_by_agent) if best_by_agent else 0.0
-
-
 def _mean_share(active_s: tuple[float, ...], elapsed_s: float) -> float:
     if not active_s or elapsed_s <= 0.0:
         return 0.0

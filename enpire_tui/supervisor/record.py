@@ -9,22 +9,14 @@ import msgspec
 
 from enpire_tui.supervisor import report
 from enpire_tui.supervisor.conductor import Conductor
+from enpire_tui.supervisor.state import Point
 from robots.wire import events as ev
-from robots.wire.journal import Journal
+from robots.wire.journal import Journal, replay
 from robots.wire.records import Frozen
 from robots.wire.replies import Leaderboard
 
 FILE = "record.json"
 VERSIONED = ("enpire-tui", "numpy", "msgspec", "pyzmq", "mujoco", "cryptography")
-
-
-class ClimbPoint(Frozen):
-    """A step of the hill climb."""
-
-    elapsed_s: float
-    idea_id: str
-    rate: float
-    interval: tuple[float, float]
 
 
 class Machine(Frozen):
@@ -50,7 +42,7 @@ class Record(Frozen):
     baseline_sha256: str
     machine: Machine
     ended: ev.RunEnded | None
-    climb: tuple[ClimbPoint, ...]
+    climb: tuple[Point, ...]
     decisions: tuple[ev.CandidateDecided, ...]
     champions: tuple[ev.ChampionChanged, ...]
     confirms: tuple[ev.ConfirmStarted, ...]
@@ -62,11 +54,7 @@ class Record(Frozen):
 def record_of(conductor: Conductor, journal: Journal) -> Record:
     """The record of the run so far."""
     spec, state = conductor.spec, conductor.state
-    events: list[ev.AnyEvent] = []
-    after = 0
-    while rows := journal.rows(after, 1000):
-        events += [row.event for row in rows]
-        after = rows[-1].seq
+    events = [row.event for row in replay(journal)]
     return Record(
         run_id=spec.run_id,
         task=spec.task,
@@ -79,15 +67,7 @@ def record_of(conductor: Conductor, journal: Journal) -> Record:
         baseline_sha256=spec.baseline.sha256,
         machine=_machine(),
         ended=state.ended,
-        climb=tuple(
-            ClimbPoint(
-                elapsed_s=each.elapsed_s,
-                idea_id=each.idea_id,
-                rate=each.rate,
-                interval=each.interval,
-            )
-            for each in state.climb
-        ),
+        climb=tuple(state.climb),
         decisions=tuple(each for each in events if isinstance(each, ev.CandidateDecided)),
         champions=tuple(each for each in events if isinstance(each, ev.ChampionChanged)),
         confirms=tuple(each for each in events if isinstance(each, ev.ConfirmStarted)),

@@ -16,7 +16,7 @@ def status(conductor: Conductor) -> SupervisorStatus:
         run_id=spec.run_id,
         task=spec.task,
         mode=state.mode,
-        state=run_word(state),
+        state=state.word,
         elapsed_s=conductor.elapsed_s(),
         minutes=spec.budget.minutes,
         champion=state.champion,
@@ -31,19 +31,8 @@ def status(conductor: Conductor) -> SupervisorStatus:
         outcome=state.ended.outcome if state.ended is not None else "",
         unsandboxed=spec.unsandboxed,
         stations=tuple(_station(conductor, name) for name in spec.stations),
-        confirm=Counts(success=last.success, failure=last.failure, void=last.void)
-        if last is not None
-        else Counts(),
+        confirm=last.counts if last is not None else Counts(),
     )
-
-
-def run_word(state: RunState) -> str:
-    """State word of a run."""
-    if state.run is None:
-        return "SETUP"
-    if state.ended is not None:
-        return "ENDED"
-    return "CONFIRMING" if state.confirming is not None else "RUNNING"
 
 
 def leaderboard(state: RunState) -> Leaderboard:

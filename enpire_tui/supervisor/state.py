@@ -10,6 +10,7 @@ from dataclasses import field
 from enpire_tui.supervisor.selection import Tally
 from robots.wire import events as ev
 from robots.wire.records import (
+    Counts,
     Idea,
     Mode,
     Outcome,
@@ -93,6 +94,10 @@ class Confirm:
     given: int = 0
     outcome: Outcome | None = None
 
+    @property
+    def counts(self) -> Counts:
+        return Counts(success=self.success, failure=self.failure, void=self.void)
+
 
 @dataclasses.dataclass
 class Nomination:
@@ -150,6 +155,15 @@ class RunState:
     @property
     def running(self) -> bool:
         return self.run is not None and self.ended is None
+
+    @property
+    def word(self) -> str:
+        """State word for people."""
+        if self.run is None:
+            return "SETUP"
+        if self.ended is not None:
+            return "ENDED"
+        return "CONFIRMING" if self.confirming is not None else "RUNNING"
 
     @property
     def confirming(self) -> Confirm | None:

@@ -149,7 +149,8 @@ class _Run:
             memory_bytes=sandbox.memory_bytes(),
             gpus=gpus_in_use(),
         )
-        with (self._folder / "use.jsonl").open("ab") as file:
+        # On a disk that the job has just filled, its end is what matters.
+        with contextlib.suppress(OSError), (self._folder / "use.jsonl").open("ab") as file:
             file.write(store.line(use))
 
 
@@ -190,7 +191,7 @@ def sandbox_of(folder: Path, spec: JobSpec) -> SandboxSpec:
         limits=Limits(
             memory_bytes=int(needs.memory_gib * GIB),
             processes=MOST_PROCESSES,
-            cpus=needs.cpus,
+            cpus=needs.cpus or None,
             file_bytes=int(needs.disk_gib * GIB),
             open_files=4096,
             scratch_bytes=2 * GIB,
@@ -213,10 +214,12 @@ def overfull(folder: Path, needs: Needs) -> str:
 def used_bytes(folder: Path, enough: int) -> int:
     """Bytes on disk of what a job wrote; no further than `enough`, however many files there are."""
     used, waiting = (folder / "console.txt").stat().st_size, [folder / "out"]
-    while waiting and used <= enough:
+    while waiting:
         # Training code may take away at any moment what is looked at.
         with contextlib.suppress(OSError), os.scandir(waiting.pop()) as found:
             for entry in found:
+                if used > enough:
+                    return used
                 status = entry.stat(follow_symlinks=False)
                 used += max(status.st_blocks * 512, LEAST_BYTES)
                 if entry.is_dir(follow_symlinks=False):

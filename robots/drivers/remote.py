@@ -179,10 +179,6 @@ class RemoteDriver:
     def stop(self) -> None:
         self._measured(w.Stop())
 
-    def power_off(self, reason: str) -> None:
-        """Emergency stop, latched at the robot."""
-        self._measured(w.PowerOff(reason))
-
     def restore(self) -> None:
         self._setpoint = list(self._measured(w.Restore()).setpoint)
         self._health = health.Health()

@@ -211,7 +211,7 @@ class Robot:
             self._selector.unregister(link)
             link.close()
 
-    def _execute(self, ask: w.Ask, link: w.Link) -> w.Answer | None:  # noqa: C901 - a case each
+    def _execute(self, ask: w.Ask, link: w.Link) -> w.Answer | None:
         driver = self.driver
         match ask:
             case w.SetPoint(values=values):
@@ -234,9 +234,6 @@ class Robot:
                 return w.Target(driver.reset_target())
             case w.Audit():
                 return w.Truth(driver.audit())
-            case w.PowerOff(reason=reason):
-                self.firmware.stop(reason)
-                return self.measured()
             case w.Restore():
                 # A person puts a simulated arm back that fell or got stuck, as after power-on.
                 if driver.fault() is not None or driver.deviation() > FOLLOWING_LIMIT:

@@ -58,12 +58,6 @@ class Stop(Message, frozen=True):
     """Hold where you are; answered with `Measured`."""
 
 
-class PowerOff(Message, frozen=True):
-    """Emergency stop: latched in the robot's own file; answered with `Measured`."""
-
-    reason: str
-
-
 class Restore(Message, frozen=True):
     """After a protective stop: usable again from the measured pose; answered with `Measured`."""
 
@@ -118,18 +112,7 @@ class Truth(Message, frozen=True):
     audit: dict[str, float]
 
 
-Ask = (
-    SetPoint
-    | GetState
-    | Observe
-    | Look
-    | StartEpisode
-    | DrawTarget
-    | Audit
-    | Stop
-    | PowerOff
-    | Restore
-)
+Ask = SetPoint | GetState | Observe | Look | StartEpisode | DrawTarget | Audit | Stop | Restore
 Answer = Measured | Sensed | Seen | Target | Truth
 
 

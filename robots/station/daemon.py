@@ -44,7 +44,7 @@ from robots.wire.events import (
     StationReleased,
     TryFinished,
 )
-from robots.wire.journal import Journal
+from robots.wire.journal import Journal, replay
 from robots.wire.reception import Peer, Refused
 from robots.wire.records import LedgerRecord, Purpose, Role
 from robots.wire.station_replies import BatchPhase, BatchState, Done, StationReport
@@ -54,7 +54,6 @@ log = logging.getLogger(__name__)
 
 VERSION = "1"
 CLOSE_TIMEOUT_S = 12.0
-_PAGE = 5000
 
 
 class Station:
@@ -167,15 +166,12 @@ class Station:
         self._journal.flush()
 
     def _replay(self) -> None:
-        after = 0
-        while rows := self._journal.rows(after, _PAGE):
-            for row in rows:
-                if isinstance(row.event, DaemonStarted):
-                    self._restarts += 1
-                self._batches.apply(row.event, row.wall_s)
-                self._standing.apply(row.event)
-                self._setup.apply(row.event, row.wall_s)
-            after = rows[-1].seq
+        for row in replay(self._journal):
+            if isinstance(row.event, DaemonStarted):
+                self._restarts += 1
+            self._batches.apply(row.event, row.wall_s)
+            self._standing.apply(row.event)
+            self._setup.apply(row.event, row.wall_s)
 
     def _adopt_ledger(self) -> None:
         """Finish batches whose record was signed before a kill and not yet journalled."""

@@ -6,6 +6,7 @@ action is another. The world stands still between two presses, so that this is f
 
 import queue
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -35,8 +36,6 @@ END_S = 5.0
 
 ENDED, LEFT = "policy_ended", "policy_left"
 """Reasons of a failure: the person's end without a success; the person went away."""
-
-_WAITING = 64
 
 
 class Press(NamedTuple):
@@ -215,30 +214,30 @@ class _Person:
         self.setpoint: Callable[[], list[float]] = list
         self._spec = spec
         self._look = look
-        self._presses: queue.Queue[Press] = queue.Queue(_WAITING)
+        self._presses: queue.SimpleQueue[Press] = queue.SimpleQueue()
         self._gone = False
         self._awaited = False
+        self._waiting = threading.Lock()
         self._target = np.zeros(0)
         self._steps = 0
         self._ending = False
 
     def press(self, press: Press) -> None:
-        if self._awaited and not self._presses.full():
-            self._presses.put_nowait(press)
+        # One press for one wait: what is typed ahead was meant for a scene that is not there yet.
+        with self._waiting:
+            if not self._awaited:
+                return
+            self._awaited = False
+        self._presses.put(press)
 
     def leave(self) -> None:
         self._gone = True
-        if not self._presses.full():
-            self._presses.put_nowait(Press(ends=True))
+        self._presses.put(Press(ends=True))
 
     def reset(self, observation: Observation) -> float:
         del observation
         self._target = np.array(self.setpoint(), dtype=np.float64)
         self._steps, self._ending = 0, False
-        # What was typed during the reset was meant for another scene.
-        while not self._presses.empty():
-            self._presses.get_nowait()
-        self._awaited = True
         return 0.0
 
     def act(self, observation: Observation) -> Answer:
@@ -252,13 +251,14 @@ class _Person:
         """Wait for a press: the world stands still until it comes."""
         if self._ending:
             raise ChildFailed(ENDED, "ended without a success", ended=False)
+        with self._waiting:
+            self._awaited = True
         self._look(observation, tuple(float(each) for each in self._target))
         press = Press(ends=True) if self._gone else self._presses.get()
         if self._gone:
             raise ChildFailed(LEFT, "the person went away", ended=False)
         self._ending, self._steps = press.ends, PRESS_STEPS
         if press.ends:
-            self._awaited = False
             self._steps = round(END_S * self._spec.policy_hz)
         elif press.move:
             # SAFETY: what reaches the robot is validated and limited behind this, as any action.
@@ -270,7 +270,7 @@ class _Person:
         return []
 
     def close(self) -> None:
-        self._awaited = False
+        """There is no process to end."""
 
 
 class _Children:

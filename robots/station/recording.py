@@ -173,15 +173,23 @@ class Recorder:
 
 def read_recording(path: Path) -> tuple[RecordingInfo, dict[str, NDArray[Any]]]:
     """Read a recording back; no pickle."""
-    with np.load(path, allow_pickle=False) as content:
-        info = msgspec.json.decode(bytes(content["info"]), type=RecordingInfo)
-        return info, {name: content[name] for name in content.files if name != "info"}
+    with _opened(path) as content:
+        columns = {name: content[name] for name in content.files if name != "info"}
+        return _info(content), columns
 
 
 def batch_of(path: Path) -> str:
     """The batch that a recording belongs to, "" where it was pruned meanwhile."""
     try:
-        with np.load(path, allow_pickle=False) as content:
-            return msgspec.json.decode(bytes(content["info"]), type=RecordingInfo).batch_id
+        with _opened(path) as content:
+            return _info(content).batch_id
     except FileNotFoundError:
         return ""
+
+
+def _opened(path: Path) -> Any:  # noqa: ANN401 - numpy's archive, which reads an array when asked.
+    return np.load(path, allow_pickle=False)
+
+
+def _info(content: Any) -> RecordingInfo:  # noqa: ANN401 - see above.
+    return msgspec.json.decode(bytes(content["info"]), type=RecordingInfo)

@@ -5,14 +5,9 @@ batch, at most 100 ms later or with the next decision. Readers see committed row
 a follower has seen survives the daemon's death. Used on the daemon's event-loop thread alone.
 """
 
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
-import msgspec
-
-from robots.wire import codec
-from robots.wire.clock import Clock
 from robots.wire.events import AnyEvent
 from robots.wire.rows import (
     PAGE_BYTES,
@@ -23,8 +18,6 @@ from robots.wire.rows import (
     JournalTaken,
     RawRow,
     Row,
-    cut_page,
-    decode_row,
 )
 from robots.wire.sqlite_journal import SqliteJournal, read_rows
 
@@ -35,12 +28,12 @@ __all__ = [
     "JournalPage",
     "JournalReplaced",
     "JournalTaken",
-    "MemoryJournal",
     "RawRow",
     "Row",
     "SqliteJournal",
     "Unsubscribe",
     "read_rows",
+    "replay",
 ]
 
 Unsubscribe = Callable[[], None]
@@ -101,51 +94,9 @@ class Journal(Protocol):
         ...
 
 
-class MemoryJournal:
-    """A journal without a disk, for tests and virtual time; every append is a commit."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._rows: list[RawRow] = []
-        self._snapshot: tuple[bytes, int] | None = None
-        self._subscribers: list[Callable[[int], None]] = []
-        self.journal_id = secrets.token_hex(8)
-
-    @property
-    def last_seq(self) -> int:
-        return len(self._rows)
-
-    @property
-    def committed_seq(self) -> int:
-        return len(self._rows)
-
-    def append(self, event: AnyEvent, *, durable: bool) -> int:
-        del durable
-        body = msgspec.Raw(codec.encode(event))
-        seq = len(self._rows) + 1
-        self._rows.append(RawRow(seq, self._clock.wall(), type(event).__name__, body))
-        for callback in tuple(self._subscribers):
-            callback(seq)
-        return seq
-
-    def rows(self, after_seq: int = 0, limit: int = 1000) -> list[Row]:
-        return [decode_row(row) for row in self._rows[after_seq : after_seq + limit]]
-
-    def raw_rows(self, after_seq: int, limit: int, max_bytes: int = PAGE_BYTES) -> list[RawRow]:
-        return cut_page(self._rows[after_seq : after_seq + limit], max_bytes)
-
-    def subscribe(self, callback: Callable[[int], None]) -> Unsubscribe:
-        self._subscribers.append(callback)
-        return lambda: self._subscribers.remove(callback)
-
-    def flush(self) -> None:
-        """Nothing is ever pending."""
-
-    def snapshot(self, state: bytes, seq: int) -> None:
-        self._snapshot = (state, seq)
-
-    def load_snapshot(self) -> tuple[bytes, int] | None:
-        return self._snapshot
-
-    def close(self) -> None:
-        self._subscribers.clear()
+def replay(journal: Journal) -> Iterator[Row]:
+    """Every row, oldest first, read a page at a time."""
+    after_seq = 0
+    while rows := journal.rows(after_seq):
+        yield from rows
+        after_seq = rows[-1].seq

@@ -88,14 +88,17 @@ async def test_a_program_that_is_cancelled_while_it_starts_is_ended(
         go.wait()
         return Begun()
 
+    folders = Folders(*(tmp_path / name for name in Folders._fields))
+    for folder in folders:
+        folder.mkdir()
+
     async def run() -> None:
-        names = ("clone", "objects", "home", "gateway", "tools")
-        async with started(program, Folders(*(tmp_path / name for name in names))):
+        async with started(program, folders):
             pass
 
     monkeypatch.setattr("agents.programs.process.start", slow)
     running = asyncio.create_task(run())
-    await asyncio.to_thread(begun.wait)
+    assert await asyncio.to_thread(begun.wait, 60.0), running
     running.cancel()
     go.set()
     with pytest.raises(asyncio.CancelledError):

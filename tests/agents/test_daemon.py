@@ -41,10 +41,10 @@ from robots.wire.events import (
     Noted,
     TranscriptLine,
 )
-from robots.wire.journal import Journal, JournalFull, MemoryJournal
+from robots.wire.journal import Journal, JournalFull
 from robots.wire.records import Role
-from robots.wire.transport import MemoryTransport
 from tests.agents.stand_ins import BASELINE, StationStandIn, SupervisorStandIn
+from tests.robots.wire.memory import MemoryJournal, MemoryTransport
 
 ROLES = {
     "a1": Role.AGENT,

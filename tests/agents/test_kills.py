@@ -1,6 +1,7 @@
 """SIGKILL of the real agent process at random moments: nothing is done twice, nothing is lost."""
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -8,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,13 @@ from robots.wire.events import (
     DecisionLearned,
     IdeaCommitted,
     IdeaOpened,
+    ToolCalled,
 )
 from robots.wire.keys import provision
 from robots.wire.records import Role
 from robots.wire.sqlite_journal import SqliteJournal
 from robots.wire.transport import ZmqTransport
-from tests.agents.stand_ins import StationStandIn, SupervisorStandIn
+from tests.agents.stand_ins import BASELINE, LEARNED, StationStandIn, SupervisorStandIn
 
 DEADLINE_S = 90.0
 ROLES: dict[str, Role | None] = {
@@ -43,7 +45,9 @@ ROLES: dict[str, Role | None] = {
 class Fleet:
     """A home with stand-ins, and the agent as a process of its own."""
 
-    def __init__(self, home: Path, backend: str = "search") -> None:
+    def __init__(
+        self, home: Path, backend: str = "search", start: Mapping[str, bytes] = BASELINE
+    ) -> None:
         self.home = home
         clock = SystemClock()
         provision(home, ROLES)
@@ -60,6 +64,7 @@ class Fleet:
             SqliteJournal.open(journals / "supervisor.db", clock),
             home / "runs" / "r1" / "origin.git",
             clock,
+            start,
         )
         self.log = (home / "a1.log").open("ab")
         self.process: subprocess.Popen[bytes] | None = None
@@ -105,9 +110,8 @@ class Fleet:
             journal.close()
 
 
-@pytest.fixture
-async def fleet(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Fleet]:
-    made = Fleet(tmp_path, getattr(request, "param", "search"))
+@contextlib.asynccontextmanager
+async def answering(made: Fleet) -> AsyncGenerator[Fleet]:
     await made.station.server.start()
     await made.supervisor.server.start()
     yield made
@@ -119,6 +123,18 @@ async def fleet(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator
     for journal in (made.station.journal, made.supervisor.journal):
         journal.close()
     made.log.close()
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Fleet]:
+    async with answering(Fleet(tmp_path, getattr(request, "param", "search"))) as made:
+        yield made
+
+
+@pytest.fixture
+async def learning(tmp_path: Path) -> AsyncIterator[Fleet]:
+    async with answering(Fleet(tmp_path, start=LEARNED)) as made:
+        yield made
 
 
 @pytest.mark.timeout(600)
@@ -133,6 +149,27 @@ async def test_an_agent_killed_at_random_repeats_no_side_effect(
         await fleet.journalled(fleet.rows + rng.randrange(1, 40))
         await asyncio.sleep(rng.random() * 0.2)
         fleet.kill()
+    await ends_with_nothing_done_twice(fleet)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+async def test_an_agent_killed_while_its_jobs_train_submits_none_twice(learning: Fleet) -> None:
+    rng = random.Random(3)
+    for _ in range(6):
+        learning.start()
+        await learning.journalled(learning.rows + rng.randrange(1, 40))
+        await asyncio.sleep(rng.random() * 2.0)
+        learning.kill()
+    await ends_with_nothing_done_twice(learning)
+    jobs = {path.parent.name for path in (learning.home / "jobs").glob("*/job.json")}
+    begun = [event.call_id for event in learning.own_events() if isinstance(event, ToolCalled)]
+    trained = Counter(call for call in begun if call in jobs)
+    assert jobs
+    assert trained == Counter(jobs)
+
+
+async def ends_with_nothing_done_twice(fleet: Fleet) -> None:
     fleet.start()
     await fleet.journalled(fleet.rows + 60)
     fleet.supervisor.end()

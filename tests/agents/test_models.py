@@ -591,7 +591,7 @@ async def test_an_answer_that_is_cut_lies_whole_in_a_file_that_it_names(fleet, h
 @pytest.mark.parametrize("path", ["results/../../agent.toml", "results/nothing.txt", "results/"])
 async def test_cut_answers_are_all_that_is_read_there(fleet, host, path) -> None:
     at = await host(worker([Turn("", (("read_file", {"path": path}),)), WORK[-1]]))
-    (fleet.home / "agents" / "a1").mkdir(parents=True)
+    (fleet.home / "agents" / "a1" / "r1" / "results").mkdir(parents=True)
     (fleet.home / "agents" / "a1" / "agent.toml").write_text("secret = 1")
     await fleet.start(backend("anthropic", at))
     await waiting(fleet)

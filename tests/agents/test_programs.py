@@ -39,8 +39,8 @@ def offered(body: dict[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for tool in body.get("tools", []):
         name = tool.get("name", "")
-        if name.startswith("mcp__enpire"):
-            found[name.rpartition("__")[2]] = name
+        if name.startswith(("mcp__enpire", "enpire_")):
+            found[name.removeprefix("mcp__").removeprefix("enpire").lstrip("_")] = name
             found |= {each["name"]: f"{name}/{each['name']}" for each in tool.get("tools", ())}
     return found
 

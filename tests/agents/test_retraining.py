@@ -10,11 +10,15 @@ from agents.backends.search import SearchBackend
 from agents.search.settings import IMITATE
 from agents.tools import calls as t
 from recipes import data
+from recipes.jobs.records import JobSpec, Needs
+from recipes.jobs.store import Store
 from recipes.learning.demonstrations import episodes
 from robots.dataset.features import SOURCES
 from robots.dataset.reader import Dataset
+from robots.station.archive import sha256
 from robots.station.recording import Recorder, RecordingInfo, Trace
 from robots.station.tasks import load_task
+from robots.wire import codec
 from robots.wire.events import (
     BackendRecorded,
     BatchAccepted,
@@ -22,8 +26,8 @@ from robots.wire.events import (
     IdeaOpened,
     ToolCalled,
 )
-from robots.wire.records import Episode, Outcome
-from tests.agents.stand_ins import LEARNED
+from robots.wire.records import Episode, Outcome, RecipeArchive
+from tests.agents.stand_ins import LEARNED, TRAIN
 from tests.agents.test_daemon import Fleet, open_idea, running, scripted
 
 TASK = "push_t_simple"
@@ -193,6 +197,41 @@ async def test_a_job_nobody_needs_any_more_is_ended(learning: Fleet) -> None:
     status = await tools.training.wait(job_id, JOBS_S)
     assert status.state.value == "cancelled"
     assert any(event.backend == f"job/{job_id}" for event in learning.events(BackendRecorded))  # type: ignore[union-attr]
+
+
+async def test_a_job_claimed_but_never_started_is_started_by_the_same_call(
+    learning: Fleet,
+) -> None:
+    tools = await scripted(learning)
+    await tools.call(open_idea())
+    champion = learning.supervisor.repository.baseline
+    spec = JobSpec(
+        job_id=tools.training.job_of("a1-1"),
+        recipe=RecipeArchive(files=LEARNED, sha256=sha256(LEARNED)),
+        needs=Needs(minutes=5.0),
+    )
+    # As a kill between claim and launch leaves it.
+    Store(learning.home / "jobs").claim(spec)
+    tools.desk.record_backend(f"job/{spec.job_id}", codec.encode(spec))
+
+    trained = await tools.call(t.Train(idea_id="a1-1", files=LEARNED, base=champion, minutes=5.0))
+
+    assert isinstance(trained, t.Trained)
+    assert jobs(learning) == [spec.job_id]
+
+
+async def test_weights_that_no_recipe_may_carry_are_refused(learning: Fleet) -> None:
+    tools = await scripted(learning)
+    await tools.call(open_idea())
+    large = TRAIN.replace(b"json.dumps(learned)", b'"x" * 1_000_000')
+    call = t.Train(
+        idea_id="a1-1",
+        files={**LEARNED, "train.py": large},
+        base=learning.supervisor.repository.baseline,
+        minutes=5.0,
+    )
+    with pytest.raises(t.ToolRefused, match=r"oversize: weights.npz is 1000000 bytes"):
+        await tools.call(call)
 
 
 async def test_a_recipe_reads_no_folder_by_naming_it_as_data(learning: Fleet) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agents.search import surveys
+from agents.search import settings, surveys
 from agents.search.evidence import Trial
 from agents.search.plans import prepared, reach_of
 from agents.search.population import REACH, REACH_TOP, Variant
@@ -17,6 +17,7 @@ from agents.search.workbench import BLOCK, SURVEY, Bench
 from agents.tools import calls as t
 from agents.view import Champion, RunView
 from robots.wire.records import Counts, Episode, Outcome
+from tests.agents.stand_ins import LEARNED
 from tests.agents.test_search import baseline
 
 FILES = baseline()
@@ -42,12 +43,14 @@ def bench_of(
     *,
     shared: dict[str, bytes] | None = None,
     on_explore: Callable[[t.Explore], None] = lambda call: None,
+    files: dict[str, bytes] = FILES,
+    minutes_left: float | None = None,
 ) -> Bench:
     """A bench on which every other episode of any recipe succeeds."""
 
     async def call(asked: t.AnyCall) -> t.ToolResult:
         if isinstance(asked, t.ReadRecipe):
-            return t.Recipe(files=FILES)
+            return t.Recipe(files=files)
         assert isinstance(asked, t.Explore)
         on_explore(asked)
         episodes = tuple(
@@ -78,7 +81,16 @@ def bench_of(
         bench=SimpleNamespace(explored=lambda limit=None: []),
         wait_until=wait_until,
     )
-    tools: Any = SimpleNamespace(desk=desk, call=call, tree=SimpleNamespace(shared=read_shared))
+
+    async def left() -> float | None:
+        return minutes_left
+
+    tools: Any = SimpleNamespace(
+        desk=desk,
+        call=call,
+        tree=SimpleNamespace(shared=read_shared),
+        training=SimpleNamespace(minutes_left=left),
+    )
     return Bench(tools, 1, SearchState(run_id="r1"), lambda: None)
 
 
@@ -157,3 +169,61 @@ async def test_a_base_is_measured_once_for_all_plans_on_it() -> None:
 
     assert first == second != Trial()
     assert [(each.idea_id, each.number, len(each.seeds)) for each in asked] == [("a1-1", 1, BLOCK)]
+
+
+# --- recipes that learn ---------------------------------------------------------------------------
+
+
+async def arms_of(
+    rate: float = 0.5, *, busy: str = "", minutes_left: float | None = None, broad: bool = False
+) -> set[str]:
+    """Operators that are chosen for a learned champion, over many draws."""
+    run = run_of(rate=rate)
+    assert run.champion is not None
+    lanes = {"other": plan(arm=busy)} if busy else {}
+    state = SearchState(run_id="r1", lanes=lanes)
+    bench = bench_of(run, files=LEARNED, minutes_left=minutes_left)
+    chosen = [
+        await bench.choose(state, run.champion, run, random.Random(draw), broad=broad, full=False)
+        for draw in range(200)
+    ]
+    return {arm for arm in chosen if arm}
+
+
+@pytest.mark.parametrize("broad", [False, True])
+async def test_a_learned_champion_is_moved_and_trained_again(broad: bool) -> None:
+    assert await arms_of(broad=broad) == {
+        "move:play=up",
+        "move:play=down",
+        "train:steps=up",
+        "train:noise=up",
+        "train:noise=down",
+        settings.IMITATE,
+    }
+
+
+async def test_one_lane_trains_at_a_time() -> None:
+    found = await arms_of(busy="train:noise=up")
+    assert found == {"move:play=up", "move:play=down"}
+
+
+async def test_without_training_minutes_only_knobs_are_moved() -> None:
+    assert await arms_of(minutes_left=0.0) == {"move:play=up", "move:play=down"}
+
+
+async def test_a_champion_that_seldom_succeeds_is_not_imitated() -> None:
+    assert settings.IMITATE not in await arms_of(rate=0.1)
+
+
+async def test_the_robot_has_something_to_do_when_all_else_was_tried() -> None:
+    run = run_of()
+    assert run.champion is not None
+    state = SearchState(
+        run_id="r1",
+        lanes={"other": plan(arm="train:steps=up")},
+        tried={"c0": ("move:play=up", "move:play=down")},
+    )
+    chosen = await bench_of(run, files=LEARNED).choose(
+        state, run.champion, run, random.Random(1), broad=False, full=False
+    )
+    assert chosen == SURVEY

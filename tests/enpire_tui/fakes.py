@@ -15,7 +15,6 @@ from robots.station.archive import sha256
 from robots.wire import commands as c
 from robots.wire import events as ev
 from robots.wire.clock import Clock
-from robots.wire.journal import MemoryJournal
 from robots.wire.reception import Peer, Refused
 from robots.wire.records import (
     Counts,
@@ -30,7 +29,7 @@ from robots.wire.records import (
 )
 from robots.wire.signing import SigningKey
 from robots.wire.station_replies import BatchPhase, BatchState, StationReport
-from robots.wire.transport import MemoryTransport
+from tests.robots.wire.memory import MemoryJournal, MemoryTransport
 
 PRIORITY = (Purpose.CONFIRM, Purpose.EVALUATE, Purpose.EXPLORE)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.settings import load_settings
 from enpire_tui import provision
 from enpire_tui.fleet import FleetError, demo_fleet, read_fleet
 from recipes import shipped
@@ -42,9 +43,10 @@ def test_a_job_is_named_by_its_id_and_training_time_is_shared_out(tmp_path: Path
     cloning(home / "trained" / "first")
     (home / "trained" / "first" / "weights.npz").write_bytes(b"learned")
     fleet = read_fleet(_fleet_file(tmp_path, "first", budget='training_time = "30 min"'))
-    found = provision.start_of(fleet, home)
-    assert found.files["weights.npz"] == b"learned"
-    assert fleet.training_minutes == 30.0
+    spec = provision.provision(fleet, home)
+    assert spec.baseline.files["weights.npz"] == b"learned"
+    shares = [load_settings(home, agent).job_minutes for agent in spec.agents]
+    assert shares == [15.0, 15.0]
     assert provision.start_of(demo_fleet(1, TASK), home) == shipped.pack(TASK, "baseline")
 
 

@@ -18,12 +18,12 @@ from robots.wire import keys
 from robots.wire.approvals import ApprovalAnswer, ApprovalCard, TryState
 from robots.wire.client import Refused
 from robots.wire.clock import SystemClock
-from robots.wire.journal import MemoryJournal
 from robots.wire.records import Mode, Role
 from robots.wire.signing import SigningKey
 from robots.wire.transport import ZmqTransport
 from tests.enpire_tui.fakes import spec_of
 from tests.robots.station.scripted import REACH
+from tests.robots.wire.memory import MemoryJournal
 
 WAIT_S = 40.0
 

@@ -24,7 +24,7 @@ RAY = shutil.which("ray", path=PLACES)
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(420),
     pytest.mark.skipif(RAY is None, reason="ray is not installed: run `make ray-env`"),
 ]
 
@@ -37,10 +37,12 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def head():
-    """Address of a head node's dashboard."""
+    """Address of a head node's dashboard, and the node's process."""
     dashboard = free_port()
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     quiet = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "TMPDIR": folder}
+    # It gives up on its dashboard after a minute, which on busy cores is too soon.
+    quiet.setdefault("RAY_DASHBOARD_STARTUP_TIMEOUT_S", "240")
     process = subprocess.Popen(
         [
             RAY, "start", "--head", "--block", "--num-cpus=2", f"--port={free_port()}",
@@ -50,7 +52,7 @@ def head():
         env=quiet, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        yield f"http://127.0.0.1:{dashboard}"
+        yield f"http://127.0.0.1:{dashboard}", process
     finally:
         process.terminate()
         process.wait(30)
@@ -59,13 +61,15 @@ def head():
 
 @pytest.fixture
 async def box(head, tmp_path) -> Box:
-    made = Box("ray", LocalShell(), tmp_path / "jobs", launcher="ray", ray=head)
-    async with asyncio.timeout(120):
+    address, process = head
+    made = Box("ray", LocalShell(), tmp_path / "jobs", launcher="ray", ray=address)
+    async with asyncio.timeout(240):
         while True:
             try:
                 await made.submit(spec("hello", "1", "0"))
                 break
             except JobRefused:
+                assert process.poll() is None, "the head node ended; `ray start --head` says why"
                 await asyncio.sleep(1.0)
     await ended(made, "hello")
     return made

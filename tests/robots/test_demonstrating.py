@@ -1,6 +1,5 @@
 """A person at a simulated station, by script: presses in, an episode of the station out."""
 
-import math
 import queue
 import threading
 from pathlib import Path
@@ -82,9 +81,11 @@ def test_an_end_without_a_success_is_a_failure_after_the_verifier_had_its_looks(
 def test_what_was_pressed_while_nobody_waited_moves_nothing() -> None:
     script = Script()
     for _ in range(100):
-        script.seat.press(Press(move=(0.01, 0.01)))
-    view = script.views.get(timeout=60)
+        script.seat.press(Press(move=(0.02, 0.02)))
+    first = script.views.get(timeout=60)
+    script.seat.press(Press(move=(0.0, 0.01)))
+    second = script.views.get(timeout=60)
     script.seat.leave()
     script.end()
-    assert not math.isclose(view.target[0], TASK.spec.limits.high[0])
+    assert second.target == pytest.approx(np.add(first.target, (0.0, 0.01)))
     assert script.views.empty()

@@ -1,7 +1,7 @@
 """Pin insertion: physics, kinematics, sensing, physical reset, verifier, and the shipped recipes."""
 
 import ast
-import importlib.util
+import functools
 import os
 import sys
 import tomllib
@@ -14,7 +14,6 @@ os.environ.setdefault("MUJOCO_GL", "egl")
 mujoco = pytest.importorskip("mujoco", reason="the `sim` extra is not installed")
 
 from robots.drivers.mujoco import MujocoDriver  # noqa: E402
-from robots.safety.limits import Limiter  # noqa: E402
 from robots.station.sandboxed import SandboxedChildren  # noqa: E402
 from robots.station.tasks import load_task, task_tables  # noqa: E402
 from robots.tasks.pin_insertion import scenes, verify  # noqa: E402
@@ -22,6 +21,7 @@ from robots.tasks.pin_insertion.arm import Arm  # noqa: E402
 from robots.tasks.pin_insertion.reset import Reset  # noqa: E402
 from robots.tasks.pin_insertion.scenes import GRASP_M, Scene  # noqa: E402
 from robots.tasks.pin_insertion.simulation import hole_at  # noqa: E402
+from tests.robots import played  # noqa: E402
 
 TASK = load_task("pin_insertion")
 SPEC = task_tables(TASK.folder)
@@ -29,52 +29,9 @@ RECIPES = Path(__file__).resolve().parents[2] / "recipes" / "pin_insertion"
 KINDS = ("positive", "near_miss", "negative")
 
 
-class Bench:
-    """The smallest lockstep station: limits the action, steps the world, observes."""
-
+class Bench(played.Bench):
     def __init__(self, station_seed=1):
-        self.driver = MujocoDriver(TASK, station_seed)
-        self.simulation, self.data = self.driver.simulation, self.driver.data
-        self.limiter = Limiter(TASK.spec.limits, TASK.spec.tick_s, self.driver.setpoint())
-        self.k = self.episodes = 0
-
-    def step(self, action):
-        self.limiter.accept([float(value) for value in action])
-        for _ in range(TASK.spec.tick_of(self.k + 1) - TASK.spec.tick_of(self.k)):
-            self.limiter.tick()
-            self.driver.drive(self.limiter.setpoint, 1)
-        self.k += 1
-        return self.driver.observe()
-
-    def reset(self):
-        self.episodes += 1
-        self.driver.start_episode(self.episodes)
-        target, reset, observation = self.driver.reset_target(), Reset(), self.driver.observe()
-        reset.reset(observation, target)
-        for _ in range(int(TASK.spec.reset_limit_s * TASK.spec.policy_hz)):
-            action = reset.act(observation)
-            if action is None:
-                break
-            observation = self.step(action)
-        for _ in range(6):
-            observation = self.step(self.limiter.setpoint)
-        return self.driver.reset_reached(observation, target)
-
-    def episode(self, policy):
-        """Success by audit, gated and debounced as the verifier is, and the history."""
-        observation = self.driver.observe()
-        policy.reset(observation)
-        history, good = [], 0
-        for _ in range(int(TASK.spec.episode_limit_s * TASK.spec.policy_hz)):
-            observation = self.step(policy.act(observation))
-            history.append(observation)
-            if self.driver.fault():
-                break
-            looked = self.driver.retracted(observation) and self.driver.plausible(observation)
-            good = good + 1 if looked and self.driver.audit()["success"] else 0
-            if good == TASK.spec.debounce_frames:
-                return True, history
-        return False, history
+        super().__init__(TASK, Reset, station_seed)
 
     def put(self, scene):
         """The scene, settled, and the named hole in the middle."""
@@ -95,13 +52,7 @@ def held(tip):
     return Scene(hand, np.array([*tip, 1.0, 0.0, 0.0, 0.0]), held=True)
 
 
-def load_recipe(name):
-    folder = RECIPES / name
-    spec = importlib.util.spec_from_file_location(f"recipe_pin_{name}", folder / "policy.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    knobs = tomllib.loads((folder / "recipe.toml").read_text())["knobs"]
-    return module.Policy({key: table["value"] for key, table in knobs.items()})
+load_recipe = functools.partial(played.load_recipe, "pin_insertion")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Zip-tie fastening: ratchet, fixtures, physical reset, verifier, and the shipped recipes."""
 
-import importlib.util
+import functools
 import os
 import tomllib
 from pathlib import Path
@@ -12,61 +12,22 @@ os.environ.setdefault("MUJOCO_GL", "egl")
 mujoco = pytest.importorskip("mujoco", reason="the `sim` extra is not installed")
 
 from robots.drivers.mujoco import MujocoDriver  # noqa: E402
-from robots.safety.limits import Limiter  # noqa: E402
 from robots.station.sandboxed import SandboxedChildren  # noqa: E402
 from robots.station.tasks import load_task  # noqa: E402
 from robots.tasks.zip_tie_fastening import scenes, verify  # noqa: E402
 from robots.tasks.zip_tie_fastening.reset import Reset  # noqa: E402
 from robots.tasks.zip_tie_fastening.tie import Held  # noqa: E402
+from tests.robots import played  # noqa: E402
 
 TASK = load_task("zip_tie_fastening")
 RECIPES = Path(__file__).resolve().parents[2] / "recipes" / "zip_tie_fastening"
 KINDS = ("positive", "near_miss", "negative")
 
 
-class Bench:
-    """The smallest lockstep station: limits the action, steps the world, observes."""
-
+class Bench(played.Bench):
     def __init__(self, station_seed=1):
-        self.driver = MujocoDriver(TASK, station_seed)
-        self.simulation, self.data = self.driver.simulation, self.driver.data
+        super().__init__(TASK, Reset, station_seed)
         self.tie = self.simulation._tie
-        self.limiter = Limiter(TASK.spec.limits, TASK.spec.tick_s, self.driver.setpoint())
-        self.k = self.episodes = 0
-
-    def step(self, action):
-        self.limiter.accept([float(value) for value in action])
-        for _ in range(TASK.spec.tick_of(self.k + 1) - TASK.spec.tick_of(self.k)):
-            self.limiter.tick()
-            self.driver.drive(self.limiter.setpoint, 1)
-        self.k += 1
-        return self.driver.observe()
-
-    def reset(self):
-        self.episodes += 1
-        self.driver.start_episode(self.episodes)
-        target, reset, observation = self.driver.reset_target(), Reset(), self.driver.observe()
-        reset.reset(observation, target)
-        while (action := reset.act(observation)) is not None:
-            observation = self.step(action)
-        for _ in range(6):
-            observation = self.step(self.limiter.setpoint)
-        return self.driver.reset_reached(observation, target)
-
-    def episode(self, policy):
-        """Success by audit, gated and debounced as the verifier is, and the history."""
-        observation, history, good = self.driver.observe(), [], 0
-        policy.reset(observation)
-        for _ in range(int(TASK.spec.episode_limit_s * TASK.spec.policy_hz)):
-            observation = self.step(policy.act(observation))
-            history.append(observation)
-            if self.driver.fault():
-                break
-            looked = self.driver.retracted(observation) and self.driver.plausible(observation)
-            good = good + 1 if looked and self.driver.audit()["success"] else 0
-            if good == TASK.spec.debounce_frames:
-                return True, history
-        return False, history
 
     def hold(self, depth_m, pull_n=0.0, past_m=(0.0, 0.0)):
         """A held strap, its tip that far beyond the middle of the head."""
@@ -89,13 +50,7 @@ class Bench:
         return self.data.site_xpos[self.tie.tip].copy()
 
 
-def load_recipe(name):
-    folder = RECIPES / name
-    spec = importlib.util.spec_from_file_location(f"recipe_tie_{name}", folder / "policy.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    knobs = tomllib.loads((folder / "recipe.toml").read_text())["knobs"]
-    return module.Policy({key: table["value"] for key, table in knobs.items()})
+load_recipe = functools.partial(played.load_recipe, "zip_tie_fastening")
 
 
 @pytest.fixture(scope="module")

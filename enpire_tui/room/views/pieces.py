@@ -1,6 +1,8 @@
 """Small pieces of lines that several views share. Pure."""
 
-from collections.abc import Sequence
+import itertools
+import operator
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from enpire_tui.room.text import Line, Span, cut, fit, width_of
@@ -33,6 +35,14 @@ def header_of(columns: Sequence[Column], width: int, gap: int = 1) -> Line:
         fit(column.name, wide, right=column.right) for column, wide in shown(columns, width, gap)
     ]
     return (((" " * gap).join(cells), "dim"),)
+
+
+def runs(cells: Iterable[Span]) -> list[Span]:
+    """Cells with neighbours of one tone as one span."""
+    return [
+        ("".join(text for text, _ in alike), tone)
+        for tone, alike in itertools.groupby(cells, operator.itemgetter(1))
+    ]
 
 
 def bar(share: float, width: int, tone: str = "good") -> Line:

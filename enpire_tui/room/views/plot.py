@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from enpire_tui.room.text import Line, Span, fit
+from enpire_tui.room.views.pieces import runs
 
 AXIS = 10
 # Bits of a braille cell by column and row from the top.
@@ -53,7 +54,8 @@ def plot(curves: Mapping[str, Points], width: int, height: int) -> list[Line]:
             (fit(label, AXIS - 2, right=True), "dim"),
             (" ┤" if marked else " │", "faint"),
         )
-        rows.append((*head, *_spans(cells[row], tones[row])))
+        glyphs = (chr(_BRAILLE + cell) if cell else " " for cell in cells[row])
+        rows.append((*head, *runs(zip(glyphs, tones[row], strict=True))))
     ends = f"{last:,.0f} steps"
     begin = f"{first:,.0f}"
     rows.append(((" " * AXIS + begin + ends.rjust(max(0, wide - len(begin))), "dim"),))
@@ -70,17 +72,6 @@ def _joined(places: list[tuple[int, int]]) -> list[tuple[int, int]]:
             for part in range(1, many + 1)
         ]
     return found
-
-
-def _spans(cells: list[int], tones: list[str]) -> list[Span]:
-    spans: list[Span] = []
-    for cell, tone in zip(cells, tones, strict=True):
-        glyph = chr(_BRAILLE + cell) if cell else " "
-        if spans and spans[-1][1] == tone:
-            spans[-1] = (spans[-1][0] + glyph, tone)
-        else:
-            spans.append((glyph, tone))
-    return spans
 
 
 def _legend(drawn: Mapping[str, Points], width: int, scale: str) -> Line:

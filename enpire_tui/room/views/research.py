@@ -3,7 +3,7 @@
 from enpire_tui.room.moment import Moment
 from enpire_tui.room.text import Line, Span, fit
 from enpire_tui.room.tones import state
-from enpire_tui.room.views.pieces import percent
+from enpire_tui.room.views.pieces import percent, runs
 from enpire_tui.supervisor import metrics, selection
 from enpire_tui.supervisor.confirm import ConfirmRule
 from enpire_tui.supervisor.state import BASELINE, Candidate, Point
@@ -70,13 +70,7 @@ def _row(columns: list[Point | None], row: int, high: int) -> Line:
     head: Line = ((label, "dim"), ("┤" if row in marks else "│", "faint"))
     goal = f" goal {GOAL:.0%}" if bottom < GOAL <= top else ""
     cells = [_cell(point, top, bottom, goal) for point in columns[: len(columns) - len(goal)]]
-    spans: list[Span] = []
-    for glyph, tone in cells:
-        if spans and spans[-1][1] == tone:
-            spans[-1] = (spans[-1][0] + glyph, tone)
-        else:
-            spans.append((glyph, tone))
-    return (*head, *spans, (goal, "note"))
+    return (*head, *runs(cells), (goal, "note"))
 
 
 def _cell(point: Point | None, top: float, bottom: float, goal: str) -> Span:

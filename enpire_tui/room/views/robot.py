@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from enpire_tui.room.moment import Live, Moment
 from enpire_tui.room.state import StationSeen
-from enpire_tui.room.text import Line, fit, wrap
+from enpire_tui.room.text import Line, Span, fit, wrap
 from enpire_tui.room.tones import OUTCOMES
 from enpire_tui.room.views.fleet import batch
-from enpire_tui.room.views.pieces import age, bar, clock, needle, percent, title, word
+from enpire_tui.room.views.pieces import age, bar, clock, needle, percent, runs, title, word
 from robots.station.tasks import TaskSpec
 from robots.wire.records import Outcome
 from robots.wire.station_replies import CameraFrame
@@ -161,18 +161,14 @@ def picture(
     rows = max(1, round(wide * frame.height / frame.width / 2))
     told: list[Line] = []
     for row in range(rows):
-        spans: list[tuple[str, str]] = []
+        cells: list[Span] = []
         for column in range(wide):
             upper, lower = (
                 over.get((column, y)) or _pixel(frame, column / wide, y / (2 * rows))
                 for y in (2 * row, 2 * row + 1)
             )
-            tone = f"{upper} on {lower}"
-            if spans and spans[-1][1] == tone:
-                spans[-1] = (spans[-1][0] + "▀", tone)
-            else:
-                spans.append(("▀", tone))
-        told.append(tuple(spans))
+            cells.append(("▀", f"{upper} on {lower}"))
+        told.append(tuple(runs(cells)))
     return told
 
 

@@ -14,16 +14,6 @@ NARROW, _BARRED, WIDE = 72, 100, 110
 _ORDER = {PENDING: ("…", "note"), DONE: ("✓", "good")}
 
 
-def run_word(moment: Moment) -> str:
-    """State word of the run."""
-    run = moment.state.run
-    if run.run is None:
-        return "SETUP"
-    if run.ended is not None:
-        return "ENDED"
-    return "CONFIRMING" if run.confirming is not None else "RUNNING"
-
-
 def lines(moment: Moment, width: int) -> list[Line]:
     """Mode and attention; then the run's figures."""
     return [_who(moment, width), _figures(moment, width)]
@@ -31,7 +21,7 @@ def lines(moment: Moment, width: int) -> list[Line]:
 
 def _who(moment: Moment, width: int) -> Line:
     spec, run = moment.state.spec, moment.state.run
-    word, narrow = run_word(moment), width < _BARRED
+    word, narrow = run.word, width < _BARRED
     glyph, tone = state(word)
     autonomous = run.mode is Mode.AUTONOMOUS
     mode = ("AUTO" if narrow else "AUTONOMOUS") if autonomous else "SETUP"

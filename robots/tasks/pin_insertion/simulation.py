@@ -37,12 +37,6 @@ class Simulation(OneHand):
     START = np.array([0.0, 0.1, 0.095, 0.026])
 
     def __init__(self, model: MjModel, station_seed: int) -> None:
-        """Makes the station's own draw, which stays fixed for its life, and applies it to `model`.
-
-        Args:
-            model: the compiled `scene.xml`; changed in place.
-            station_seed: names the unit; equal seeds give equal stations.
-        """
         rng = np.random.default_rng(station_seed)
         super().__init__(Path(__file__).parent, model, rng, slice(0, 6))
         draws = self._draws

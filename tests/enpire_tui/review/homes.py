@@ -11,10 +11,10 @@ from agents.git.repository import Repository
 from enpire_tui.run_spec import write_spec
 from enpire_tui.supervisor.record import FILE as RECORD
 from robots.wire import events as ev
-from robots.wire.clock import VirtualClock
 from robots.wire.journal import SqliteJournal
 from robots.wire.records import Counts
 from tests.enpire_tui.fakes import recipe, spec_of
+from tests.robots.wire.memory import VirtualClock
 
 RUN = "r20260101-000000"
 SECRET = "sk-" + "ant-" + "A1b2C3d4" * 4

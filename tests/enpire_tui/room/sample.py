@@ -27,7 +27,7 @@ from robots.wire.records import (
 from robots.wire.rows import Row
 from robots.wire.station_replies import CameraFrame
 from robots.wire.telemetry import Seen, StationTelemetry
-from robots.wire.transport import MemoryTransport
+from tests.robots.wire.memory import MemoryTransport
 
 START_WALL_S = 1_790_000_000.0
 ELAPSED_S = 566.0

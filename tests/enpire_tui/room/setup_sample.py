@@ -20,7 +20,6 @@ from robots.wire.commands import AnyCommand
 from robots.wire.records import Role
 from robots.wire.replies import Checklist, ChecklistItem
 from robots.wire.telemetry import StationTelemetry
-from robots.wire.transport import MemoryTransport
 from tests.enpire_tui.room.sample import (
     START_WALL_S,
     Journals,
@@ -29,6 +28,7 @@ from tests.enpire_tui.room.sample import (
     image,
     spec_of,
 )
+from tests.robots.wire.memory import MemoryTransport
 
 LABEL = "ann@lab1:pts/3"
 CODE, BEFORE, PLAN = "4be1c0aa72" * 6, "90d1f2c7a3" * 6, "77aa01" * 10
@@ -57,6 +57,7 @@ CHECKS = (
     EnvelopeCheck("finite", True, "84 of 84 set-points"),
     EnvelopeCheck("duration", True, "2.8 of at most 20 s"),
 )
+
 FAILED = (*CHECKS[:1], EnvelopeCheck("velocity", False, "0.61 of at most 0.50 m/s"), *CHECKS[2:])
 PAST = (
     PastApproval(

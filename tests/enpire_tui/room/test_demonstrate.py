@@ -74,7 +74,8 @@ async def test_a_demonstration_by_keys_is_judged_kept_and_learned_from(
     recipe = tmp_path / "few-steps"
     _cloning(recipe, steps=5)
     arguments = ["train", str(recipe), "--task", str(TASK), "--data", str(session.output)]
-    code = main([*arguments, "--id", "cloned", "--home", str(tmp_path / "home"), "--json"])
+    arguments += ["--id", "cloned", "--home", str(tmp_path / "home"), "--json"]
+    code = await asyncio.to_thread(main, arguments)
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (code, result["state"]) == (0, "succeeded")
     assert (Path(result["recipe"]) / "weights.npz").is_file()

@@ -29,11 +29,6 @@ def test_mtu_is_told_uncached_and_in_total():
     assert (found.uncached, found.total) == (600.0, 2100.0)
 
 
-def test_the_papers_curve_is_a_mean_of_bests():
-    assert metrics.team_average_best((0.5, 1.0)) == 0.75
-    assert metrics.team_average_best(()) == 0.0
-
-
 @pytest.mark.parametrize(
     ("budget", "elapsed_s", "word"),
     [

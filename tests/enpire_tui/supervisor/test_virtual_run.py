@@ -15,14 +15,12 @@ from robots.wire import commands as c
 from robots.wire import envelopes
 from robots.wire import events as ev
 from robots.wire.client import Refused
-from robots.wire.clock import VirtualClock
-from robots.wire.journal import MemoryJournal
 from robots.wire.records import Counts, Mode, Purpose
 from robots.wire.replies import NominationReceipt
 from robots.wire.server import EndpointTaken
 from robots.wire.signing import SigningKey
-from robots.wire.transport import MemoryTransport
 from tests.enpire_tui.fakes import FakeAgent, FakeStation, idea, recipe, roles_of, spec_of
+from tests.robots.wire.memory import MemoryJournal, MemoryTransport, VirtualClock
 
 
 async def shipped() -> Environment:

@@ -29,7 +29,6 @@ from robots.wire.events import (
     StationQuarantined,
     StationReleased,
 )
-from robots.wire.journal import MemoryJournal
 from robots.wire.reception import Refused
 from robots.wire.records import Mode, Outcome
 from robots.wire.signing import SigningKey
@@ -37,6 +36,7 @@ from robots.wire.station_replies import BatchPhase, Done
 from tests.robots.station.conftest import plan, recipe
 from tests.robots.station.scripted import REACH, GoThere
 from tests.robots.station.test_daemon import STAYS, is_
+from tests.robots.wire.memory import MemoryJournal
 
 CORNER = """
 import numpy as np

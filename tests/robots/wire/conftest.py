@@ -10,12 +10,12 @@ import pytest
 from robots.wire import codec, envelopes
 from robots.wire import commands as c
 from robots.wire.channel import UP, Channel, ZmqChannel
-from robots.wire.clock import Clock, SystemClock, VirtualClock
+from robots.wire.clock import Clock, SystemClock
 from robots.wire.endpoints import command_endpoint
-from robots.wire.journal import MemoryJournal
 from robots.wire.keys import KeyPair, load_keypair, load_public, provision
 from robots.wire.records import Role
-from robots.wire.transport import MemoryChannel, MemoryTransport, Serving, Transport, ZmqTransport
+from robots.wire.transport import Serving, Transport, ZmqTransport
+from tests.robots.wire.memory import MemoryChannel, MemoryJournal, MemoryTransport, VirtualClock
 
 PEOPLE = {
     "viewer": Role.VIEWER,

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from robots.wire.clock import SystemClock, VirtualClock
+from robots.wire.clock import SystemClock
+from tests.robots.wire.memory import VirtualClock
 
 
 async def test_sleepers_wake_in_the_order_of_their_times() -> None:

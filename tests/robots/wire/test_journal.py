@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from robots.wire.clock import SystemClock, VirtualClock
+from robots.wire.clock import SystemClock
 from robots.wire.events import EpisodeStarted, Noted
 from robots.wire.journal import (
     JournalCorrupt,
     JournalFull,
     JournalTaken,
-    MemoryJournal,
     SqliteJournal,
     read_rows,
 )
+from tests.robots.wire.memory import MemoryJournal, VirtualClock
 
 # Appends decisions for ever and prints each seq once it is acknowledged.
 APPENDS = """

@@ -18,11 +18,12 @@ from robots.wire.client import Client, Refused, Unreachable
 from robots.wire.clock import SystemClock
 from robots.wire.endpoints import command_endpoint
 from robots.wire.events import EpisodeStarted
-from robots.wire.journal import JournalReplaced, MemoryJournal
+from robots.wire.journal import JournalReplaced
 from robots.wire.keys import KeyPair, load_keypair, load_public, provision
 from robots.wire.records import Role
 from robots.wire.sockets import FRAME_BYTES, LinkTimes, serve_curve
 from robots.wire.transport import ZmqTransport
+from tests.robots.wire.memory import MemoryJournal
 
 DAEMON = Path(__file__).with_name("daemon.py")
 
