@@ -156,8 +156,8 @@ class RayLauncher:
         }
         try:
             self._ask("POST", "/api/jobs/", wanted)
-        except JobRefused:
-            # Ray takes an id once: then the first submission stands.
+        except (JobRefused, ConnectionError):
+            # Ray takes an id once (by a 500, in some versions): then the first submission stands.
             self._ask("GET", f"/api/jobs/{spec.job_id}")
         return Launched(launcher="ray", handle=spec.job_id)
 
