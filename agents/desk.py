@@ -326,7 +326,6 @@ class Desk:
                 purpose="evaluate",
                 decision=work.decision,
                 robot_s=standing.robot_s,
-                tokens=0,
                 ledger=" ".join(standing.ledger),
             )
             found.append(Settlement(idea_id, work.commit, note, work.opened_wall_s))

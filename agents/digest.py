@@ -12,11 +12,8 @@ from robots.wire.events import (
     CandidateDecided,
     ChampionChanged,
     ConfirmFinished,
-    FleetHeld,
     IdeaProposed,
-    ModeChanged,
     RunEnded,
-    StationSeen,
 )
 from robots.wire.records import Idea
 
@@ -25,11 +22,6 @@ LIMIT_TOKENS = 600
 # Tokenisers give 3 to 5 characters a token for such text; the low end keeps the promise.
 CHARACTERS_PER_TOKEN = 3
 HYPOTHESIS_LIMIT = 140
-
-
-def count_tokens(text: str) -> int:
-    """An upper estimate of the tokens of a text of ours."""
-    return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
 def build_digest(
@@ -103,12 +95,6 @@ def _fleet_lines(events: Iterable[AnyEvent]) -> list[str]:
                     f"confirm {event.confirm} of {event.idea_id}: {event.outcome.value}, "
                     f"{counts.success} successes, {counts.failure} failures."
                 )
-            case StationSeen():
-                lines.append(f"station {event.station} {event.state}.")
-            case ModeChanged():
-                lines.append(f"mode is {event.mode.value}.")
-            case FleetHeld():
-                lines.append(f"the fleet was held: {clean(event.reason, 80)}.")
             case RunEnded():
                 lines.append(f"the run ended: {event.outcome}.")
             case _:

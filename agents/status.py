@@ -25,6 +25,5 @@ class AgentStatus(Frozen):
     pending: tuple[str, ...]
     adopted: int
     robot_s: float
-    tokens: int = 0
     supervisor_reached: bool = True
     disputes: int = 0

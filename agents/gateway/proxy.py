@@ -27,6 +27,7 @@ from agents.gateway.budget import Budget
 from agents.gateway.exchanges import Exchange, Exchanges, name_of
 from agents.gateway.limiter import LONGEST_WAIT_S, Limiter, Pace
 from agents.gateway.metering import Meter, Metered, Provider, provider_of
+from agents.gateway.reach import reach
 from agents.gateway.settings import GatewaySettings, read_key
 from robots.wire.events import ProviderParked, RequestRefused, TokensMetered
 
@@ -188,6 +189,8 @@ class Gateway:
         if not key:
             return self._refuse(agent, f"no_key: this host has no key for {provider}", 401)
         body = await request.read()
+        if refusal := reach(body):
+            return self._refuse(agent, f"not_allowed: {refusal}", 403)
         # An exchange outlives an agent that hangs up: what the provider does is paid for, so its
         # answer is read to the end and counted. A stream too: what it cost comes last in it, so
         # that whoever left each one early would spend nothing.

@@ -27,7 +27,6 @@ class ResultNote(Frozen):
     purpose: str
     decision: str
     robot_s: float
-    tokens: int
     ledger: str
 
 
@@ -46,7 +45,6 @@ def format_note(note: ResultNote) -> str:
             "Purpose": note.purpose,
             "Decision": note.decision,
             "Robot-Seconds": f"{note.robot_s:.1f}",
-            "Tokens": str(note.tokens),
             "Ledger": note.ledger,
         }
     )
@@ -65,7 +63,6 @@ def parse_note(text: str) -> ResultNote | None:
             purpose=trailers.get("Purpose", ""),
             decision=trailers.get("Decision", ""),
             robot_s=float(trailers.get("Robot-Seconds", "0")),
-            tokens=int(trailers.get("Tokens", "0")),
             ledger=trailers.get("Ledger", ""),
         )
     except (KeyError, ValueError):

@@ -46,6 +46,10 @@ def main() -> int:
     except (JobRefused, msgspec.DecodeError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return REFUSED
+    except OSError as error:
+        # What was asked for may have happened: whoever asked does not know, and asks again.
+        sys.stderr.write(f"{error}\n")
+        return 1
     return 0
 
 

@@ -33,7 +33,11 @@ class Launcher(Protocol):
         ...
 
     def queued(self, launched: Launched) -> str | None:
-        """queued, running or gone; None where the process itself tells."""
+        """queued, running or gone; None where the process itself tells.
+
+        Raises:
+            ConnectionError: The queue does not answer: nothing is known.
+        """
         ...
 
     def cancel(self, folder: Path, launched: Launched) -> None:
@@ -116,7 +120,7 @@ class SlurmLauncher:
         told = ["squeue", "--noheader", "--format=%T", f"--jobs={launched.handle}"]
         done = subprocess.run(told, capture_output=True, text=True, timeout=COMMAND_S, check=False)
         if done.returncode != 0 and "Invalid job id" not in done.stderr:
-            raise JobRefused(f"{shlex.join(told)}: {done.stderr.strip()}")
+            raise ConnectionError(f"{shlex.join(told)}: {done.stderr.strip()}")
         word = done.stdout.strip()
         if word in _WAITING:
             return "queued"
@@ -152,8 +156,8 @@ class RayLauncher:
         }
         try:
             self._ask("POST", "/api/jobs/", wanted)
-        except JobRefused:
-            # Ray takes an id once: then the first submission stands.
+        except (JobRefused, ConnectionError):
+            # Ray takes an id once (by a 500, in some versions): then the first submission stands.
             self._ask("GET", f"/api/jobs/{spec.job_id}")
         return Launched(launcher="ray", handle=spec.job_id)
 
@@ -177,9 +181,11 @@ class RayLauncher:
                 found: Any = json.load(answer)
         except urllib.error.HTTPError as error:
             words = error.read(2000).decode("utf-8", "replace")
-            raise JobRefused(f"{request.full_url}: {error.code}: {words}") from None
+            refused = ConnectionError if error.code >= 500 else JobRefused
+            raise refused(f"{request.full_url}: {error.code}: {words}") from None
         except (OSError, ValueError) as error:
-            raise JobRefused(f"{request.full_url}: {error}; is Ray's dashboard there?") from None
+            told = f"{request.full_url}: {error}; is Ray's dashboard there?"
+            raise ConnectionError(told) from None
         return found if isinstance(found, dict) else {}
 
 

@@ -559,7 +559,6 @@ async def test_status_says_who_thinks(fleet: Fleet) -> None:
     status = await fleet.person.call(c.GetStatus(), AgentStatus, 5)
 
     assert status.label == "search agent, not a language model"
-    assert status.tokens == 0
     assert status.run_id == "r1"
 
 

@@ -303,6 +303,51 @@ async def test_closing_ends_open_requests_and_counts_them(setup: Setup, stream: 
     assert event.aborted
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/messages", {"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}),
+        ("/v1/messages", {"mcp_servers": [{"type": "url", "url": "https://x.example"}]}),
+        ("/v1/messages", {"messages": [{"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "t", "content": [
+                {"type": "image", "source": {"type": "url", "url": "https://x.example/?told"}}]}]}]}),
+        ("/v1/responses", {"tools": [{"type": "web_search"}]}),
+        ("/v1/responses", {"tools": [{"type": "mcp", "server_url": "https://x.example"}]}),
+        ("/v1/responses", {"background": True, "input": "hello"}),
+        ("/v1/responses", {"input": [{"role": "user", "content": [
+            {"type": "input_image", "image_url": "https://x.example/?told"}]}]}),
+    ],
+)  # fmt: skip
+async def test_a_provider_is_no_way_out(setup: Setup, path: str, body: dict[str, object]) -> None:
+    status, answer = await setup.post(path, body)
+
+    assert status == 403, answer
+    assert not setup.provider.bodies
+    assert isinstance(setup.events[-1], RequestRefused)
+
+
+async def test_what_an_agent_runs_itself_passes(setup: Setup) -> None:
+    picture = {"type": "image", "source": {"type": "base64", "data": "AA=="}}
+    asked = {
+        "type": "tool_use",
+        "id": "t",
+        "name": "f",
+        "input": {"image_url": "https://x.example"},
+    }
+    body: dict[str, object] = {
+        "tools": [{"name": "f", "input_schema": {}}, {"type": "bash_20250124", "name": "bash"}],
+        "messages": [
+            {"role": "user", "content": [picture]},
+            {"role": "assistant", "content": [asked]},
+        ],
+    }
+
+    assert (await setup.post("/v1/messages", body))[0] == 200
+    assert (await setup.post("/v1/responses", {"tools": [{"type": "function"}], "input": "hi"}))[
+        0
+    ] == 200
+
+
 async def test_no_key_appears_in_an_event(setup: Setup) -> None:
     await setup.post("/v1/messages", {"stream": True})
     await setup.post("/v1/files", {})

@@ -149,7 +149,6 @@ def test_notes_carry_results_and_are_written_once(
         purpose="evaluate",
         decision="discarded",
         robot_s=2150.5,
-        tokens=0,
         ledger="r1/a1-1/promote/1 r1/a1-1/promote/2",
     )
 

@@ -347,3 +347,28 @@ def test_the_nodes_of_a_gpu_are_found_and_nothing_else(tmp_path) -> None:
 def test_the_libraries_of_training_code_come_with_what_they_need() -> None:
     names = runner.installed(("pytest",))
     assert {"pytest", "pluggy", "iniconfig", "packaging"} <= set(names)
+
+
+async def test_a_queue_that_does_not_answer_makes_a_job_unknown_and_not_refused(
+    tmp_path, monkeypatch
+) -> None:
+    programs = {
+        "sbatch": "echo 7",
+        "squeue": f"cat {tmp_path}/word || (echo no controller >&2; exit 1)",
+    }
+    (tmp_path / "bin").mkdir()
+    for name, script in programs.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    (tmp_path / "word").write_text("PENDING\n")
+    box = Box("cluster", LocalShell(), tmp_path / "jobs", launcher="slurm")
+
+    assert (await box.submit(spec("j1", "1", "0"))).state is JobState.QUEUED
+    (tmp_path / "word").unlink()
+    silent = await box.status("j1")
+    assert silent.state is JobState.UNKNOWN
+    assert "no controller" in silent.detail
+    assert "last known: queued" in silent.detail
+    (tmp_path / "word").write_text("PENDING\n")
+    assert (await box.status("j1")).state is JobState.QUEUED
