@@ -311,7 +311,8 @@ async def test_agents_killed_at_random_lose_no_idea_and_repeat_nothing(
         if rng.random() < 0.5:
             # In the midst of an answer, if there is one before long.
             for _ in range(200):
-                if served.speaks_to(agent):
+                if heard := [each for each in AGENTS if served.speaks_to(each)]:
+                    agent = rng.choice(heard)
                     break
                 await asyncio.sleep(0.02)
         killed += not begun.ending.done() and begun.kill(agent)
