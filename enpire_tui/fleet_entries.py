@@ -93,7 +93,7 @@ class AgentEntry(Entry, frozen=True):
     backend: str = "search"
     model: str = ""
     program: str = ""
-    sees: bool | None = None
+    sees: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class ProviderEntry(Entry, frozen=True):

@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from agents.git.repository import Repository
 from agents.programs.table import program_named
 from enpire_tui import home as places
@@ -250,7 +252,7 @@ def _write_agent(fleet: Fleet, home: Path, station: str, agent: str) -> None:
         "model": fleet.agent.model,
         "program": fleet.agent.program,
     }
-    if fleet.agent.sees is not None:
+    if fleet.agent.sees is not msgspec.UNSET:
         table["sees"] = fleet.agent.sees
     _write(home / "agents" / agent / "agent.toml", table)
 
