@@ -100,8 +100,8 @@ class AgentEntry(Entry, frozen=True):
     backend: str = "search"
     model: str = ""
     program: str = ""
-    sees: bool | None = None
     box: str = "local"
+    sees: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class ProviderEntry(Entry, frozen=True):

@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from agents.gateway.settings import ARXIV
 from agents.git.repository import Repository
 from agents.programs.table import program_named
@@ -279,7 +281,7 @@ def _write_agent(fleet: Fleet, home: Path, station: str, agent: str) -> None:
         "literature": _absolute(fleet.literature.folder),
         "box": fleet.agent.box,
     }
-    if fleet.agent.sees is not None:
+    if fleet.agent.sees is not msgspec.UNSET:
         table["sees"] = fleet.agent.sees
     _write(home / "agents" / agent / "agent.toml", table)
 

@@ -140,6 +140,7 @@ def test_a_fleet_of_command_line_agents_reaches_the_provider_of_their_program(tm
 
     assert list(found.providers) == ["openai"]
     assert agent_settings(tmp_path / "home", "a1").program == "codex"
+    assert agent_settings(tmp_path / "home", "a1").sees is None
     path.write_text(text.format("cat"))
     with pytest.raises(FleetError, match=r"agent\.program: 'cat' is unknown.*claude-code, codex"):
         read_fleet(path)
@@ -174,6 +175,20 @@ def test_arxiv_is_a_word_of_the_run_file_and_off_without_it(tmp_path):
     assert "use one of folder, arxiv" in refused(tmp_path, "[literature]\nnet = true\n" + STATION)
     words = refused(tmp_path, '[literature]\nfolder = "/nowhere"\n' + STATION)
     assert "literature.folder: '/nowhere' is no folder" in words
+
+
+@pytest.mark.parametrize("sees", [True, False])
+def test_whether_a_model_sees_reaches_its_agent_and_the_resolved_file(tmp_path, sees):
+    from agents.settings import load_settings as agent_settings
+    from enpire_tui.provision import provision
+
+    path, word = tmp_path / "lab.toml", str(sees).lower()
+    text = f'[[station]]\nname = "s1"\n[agent]\nbackend = "anthropic"\nsees = {word}\n'
+    path.write_text(text)
+    provision(read_fleet(path), tmp_path / "home")
+
+    assert agent_settings(tmp_path / "home", "a1").sees is sees
+    assert read_fleet(tmp_path / "home" / "fleet.toml").agent.sees is sees
 
 
 def test_an_unknown_provider_is_refused(tmp_path):
