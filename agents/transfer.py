@@ -6,8 +6,10 @@ as data.
 """
 
 import difflib
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import cast
 
 from agents.git.trailers import clean
 from agents.literature import QUOTE, marked
@@ -73,9 +75,37 @@ def changes(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> list[str]:
         gone = sum(row.startswith("-") for row in marks)
         told.append(f"- {clean(path, 100)}: {len(marks) - gone} new lines, {gone} gone")
         if path.endswith(".toml"):
-            settings = [row for row in marks if row.startswith("+ ") and "=" in row]
-            told += [f"    {clean(row[2:], 100)}" for row in settings[:MOST_SETTINGS]]
+            told += _settings(old.get(path, b""), new.get(path, b""))[:MOST_SETTINGS]
     return told or ["nothing"]
+
+
+def _settings(old: bytes, new: bytes) -> list[str]:
+    """Settings that differ, those that both have first."""
+    before, after = _flat(old), _flat(new)
+    told = [
+        f"    {clean(f'{key}: {before[key]!r} -> {value!r}', 150)}"
+        for key, value in after.items()
+        if key in before and before[key] != value
+    ]
+    return told + [f"    {clean(f'{k}: {v!r}', 150)}" for k, v in after.items() if k not in before]
+
+
+def _flat(text: bytes) -> dict[str, object]:
+    """A TOML file's values by their dotted keys; nothing of one that is none."""
+    found: dict[str, object] = {}
+
+    def walk(value: object, key: str) -> None:
+        if isinstance(value, dict):
+            for name, each in cast("dict[str, object]", value).items():
+                walk(each, f"{key}.{name}".removeprefix("."))
+        else:
+            found[key] = value
+
+    try:
+        walk(tomllib.loads(text.decode(errors="replace")), "")
+    except tomllib.TOMLDecodeError:
+        return {}
+    return found
 
 
 def received(home: Path) -> str:

@@ -73,15 +73,16 @@ def test_whom_a_confirm_crowned_was_not_tried_in_vain():
 def test_what_the_champion_changed_stands_in_its_settings_and_lines():
     old = {"recipe.toml": b"[knobs.speed]\nvalue = 0.2\n", "policy.py": b"a\nb\n", "x.py": b"1\n"}
     new = {
-        "recipe.toml": b"[knobs.speed]\nvalue = 0.6\n",
+        "recipe.toml": b"entry = 'policy.py'\n[knobs.speed]\nvalue = 0.6\n",
         "policy.py": b"a\nc\nd\n",
         "x.py": b"1\n",
     }
 
     assert changes(old, new) == [
         "- policy.py: 2 new lines, 1 gone",
-        "- recipe.toml: 1 new lines, 1 gone",
-        "    value = 0.6",
+        "- recipe.toml: 2 new lines, 1 gone",
+        "    knobs.speed.value: 0.2 -> 0.6",
+        "    entry: 'policy.py'",
     ]
     assert changes(old, old) == ["nothing"]
 
