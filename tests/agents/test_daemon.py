@@ -14,6 +14,7 @@ from agents.cli import main
 from agents.daemon import AgentDaemon
 from agents.git.bundle import Gate
 from agents.git.notes import read_notes
+from agents.git.rules import MAX_FILE_BYTES
 from agents.search import surveys
 from agents.search.state import Plan
 from agents.search.trials import TrialResult
@@ -406,7 +407,9 @@ async def test_a_refused_commit_ends_its_idea_with_a_record(fleet: Fleet) -> Non
 
     with pytest.raises(t.ToolRefused, match="oversize"):
         await tools.call(
-            t.Commit(idea_id="a1-1", base=champion.commit, files={"big": b"x" * 300_000})
+            t.Commit(
+                idea_id="a1-1", base=champion.commit, files={"big": b"x" * (MAX_FILE_BYTES + 1)}
+            )
         )
 
     (decision,) = fleet.events(DecisionLearned)
