@@ -69,7 +69,7 @@ class Provider:
         self, script: Script, faults: dict[int, Fault] | None = None, thinks_s: float = 0.0
     ) -> None:
         self.script = script
-        self.faults = faults or {}
+        self.faults = {} if faults is None else faults
         self.thinks_s = thinks_s
         # Requests whose answer has begun and not ended, by number.
         self.speaking: dict[int, dict[str, Any]] = {}

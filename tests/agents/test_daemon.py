@@ -618,7 +618,7 @@ async def test_a_call_whose_answer_a_kill_took_is_answered_as_it_was_done(fleet)
     async def call(call_id: str, name: str, **arguments: object) -> str:
         # A fresh life each time: what it knows is what the journal holds.
         surface = Surface(tools, "scripted", TOOLS)
-        return await surface.call(call_id, name, msgspec.json.encode(arguments))
+        return (await surface.call(call_id, name, msgspec.json.encode(arguments))).text
 
     async def again(call_id: str, name: str, **arguments: object) -> str:
         run_id = tools.desk.run.run_id

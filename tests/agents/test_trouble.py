@@ -140,7 +140,8 @@ async def test_a_provider_that_stays_silent_leaves_the_agent_waiting_and_it_says
     await waiting(fleet)
 
     told = [event.state for event in fleet.events(AgentStateChanged)]
-    assert told.count("WAITING") >= 3
+    # A program may ask once more by itself before it gives up.
+    assert told.count("WAITING") >= 2
     assert done_once(fleet)
 
 
