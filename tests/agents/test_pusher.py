@@ -27,10 +27,8 @@ def steps_of(recipe: RecipeArchive) -> list[str]:
 
 @pytest.fixture
 async def pushing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fleet]:
-    files = dict(pack("push_t", "baseline").files)
-    monkeypatch.setattr(stand_ins, "BASELINE", files)
     monkeypatch.setattr(stand_ins, "quality", lambda recipe: 0.2 + 0.15 * len(steps_of(recipe)))
-    made = Fleet(tmp_path)
+    made = Fleet(tmp_path, pack("push_t", "baseline").files)
     await made.station.server.start()
     await made.supervisor.server.start()
     yield made
