@@ -223,6 +223,17 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
     add("drift", "what the stations' check for a moved camera is worth").add_argument(
         "--resets", dest="tries", type=_positive, default=200, metavar="N", help="(200)"
     )
+    assist = add("assist", "let a language model improve its reset and verifier, beside you")
+    assist.add_argument(
+        "--backend", default="anthropic", choices=("anthropic", "openai"), help="whose (anthropic)"
+    )
+    assist.add_argument("--model", default="", metavar="M", help="its id (the backend's default)")
+    assist.add_argument(
+        "--budget", type=_positive, default=500_000, metavar="TOKENS", help="(500000)"
+    )
+    assist.add_argument(
+        "--id", dest="session", default="", metavar="ID", help="go on with this session"
+    )
     publish = add("publish", "sign what its files are; stations then run on nothing else")
     publish.add_argument("--key", type=Path, required=True, metavar="FILE", help="your signing key")
     tried = add("try", "let a station of a fleet in setup try its reset, once you approve it")
