@@ -1,5 +1,6 @@
 """`enpire-tui environment assist`: an agent improves a task's reset and verifier beside a person."""
 
+import argparse
 import asyncio
 import getpass
 import os
@@ -15,6 +16,10 @@ from agents.authoring.tools import Published
 from agents.gateway.metering import Provider
 from agents.gateway.settings import ProviderSettings, read_key
 from enpire_tui.cli import DONE, UNSUCCESSFUL
+from enpire_tui.commands import (
+    _told as told_in_a_line,  # pyright: ignore[reportPrivateUsage] - as every command is.
+)
+from enpire_tui.commands import resolve
 from enpire_tui.fleet import Fleet, FleetError
 from enpire_tui.lifecycle import Fault
 from enpire_tui.lines import say
@@ -46,7 +51,12 @@ class Options(Frozen):
     json: bool = False
 
 
-ASKED = Options.__struct_fields__
+@told_in_a_line
+def command(arguments: argparse.Namespace) -> int:
+    """An agent works on a task beside a person."""
+    fleet, home, _ = resolve(arguments)
+    asked = {name: getattr(arguments, name) for name in Options.__struct_fields__}
+    return run(Options(**asked), fleet, home)
 
 
 def run(options: Options, fleet: Fleet, home: Path) -> int:

@@ -38,6 +38,10 @@ def _command(arguments: argparse.Namespace) -> Command:
         from enpire_tui import demonstrate
 
         return demonstrate.command
+    if arguments.command == "environment" and arguments.action == "assist":
+        from enpire_tui import assisting
+
+        return assisting.command
     if arguments.command is None:
         return commands.autonomous if arguments.autonomous else commands.overview
     chosen: Command = getattr(commands, arguments.command)

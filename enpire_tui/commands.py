@@ -6,7 +6,6 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -303,21 +302,14 @@ def environment(arguments: argparse.Namespace) -> int:
     """Examines a task's environment, or publishes it."""
     from enpire_tui import environment as bench
 
-    fleet, home, _ = resolve(arguments)
     if arguments.action == "try":
         from enpire_tui import trying
 
-        return trying.run(trying.Options(**_asked(arguments, trying.ASKED)), _running(arguments))
-    if arguments.action == "assist":
-        from enpire_tui import assisting
-
-        wanted = assisting.Options(**_asked(arguments, assisting.ASKED))
-        return assisting.run(wanted, fleet, home)
-    return bench.run(bench.Options(**_asked(arguments, bench.ASKED)), fleet, home)
-
-
-def _asked(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
-    return {key: value for key, value in vars(arguments).items() if key in names}
+        wanted = {key: value for key, value in vars(arguments).items() if key in trying.ASKED}
+        return trying.run(trying.Options(**wanted), _running(arguments))
+    fleet, home, _ = resolve(arguments)
+    asked = {key: value for key, value in vars(arguments).items() if key in bench.ASKED}
+    return bench.run(bench.Options(**asked), fleet, home)
 
 
 @_told
