@@ -7,11 +7,11 @@ import os
 import secrets
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from agents.authoring.people import Decision, Proposal, figures
-from agents.authoring.session import Outcome, Wanted, assist
 from agents.authoring.tools import Published
 from agents.gateway.metering import Provider
 from agents.gateway.settings import ProviderSettings, read_key
@@ -29,6 +29,9 @@ from robots.station.tasks import TaskError, find_folder
 from robots.wire.endpoints import EndpointError
 from robots.wire.records import Frozen
 from robots.wire.rows import JournalFull, JournalTaken
+
+if TYPE_CHECKING:
+    from agents.authoring.session import Outcome
 
 CHUNK_BYTES = 4096
 
@@ -78,17 +81,20 @@ def run(options: Options, fleet: Fleet, home: Path) -> int:
         raise FleetError(
             f"providers.{options.backend}: no key; set {where.key_env}, or key_file in the fleet file"
         )
-    wanted = Wanted(
-        session_id=session,
-        task=options.folder,
-        folder=folder.resolve(),
-        backend=options.backend,
-        model=options.model,
-        budget_tokens=options.budget,
-        provider=where,
-    )
     person = Person(json=options.json)
     try:
+        # The import brings the gateway, and what is done in it the provider's SDK.
+        from agents.authoring.session import Wanted, assist
+
+        wanted = Wanted(
+            session_id=session,
+            task=options.folder,
+            folder=folder.resolve(),
+            backend=options.backend,
+            model=options.model,
+            budget_tokens=options.budget,
+            provider=where,
+        )
         found = asyncio.run(assist(wanted, home, person))
     except ImportError as error:
         raise Fault(
@@ -102,7 +108,7 @@ def run(options: Options, fleet: Fleet, home: Path) -> int:
     return DONE if found.finished else UNSUCCESSFUL
 
 
-def _tell(options: Options, session: str, found: Outcome, applied: int) -> None:
+def _tell(options: Options, session: str, found: "Outcome", applied: int) -> None:
     if options.json:
         say("Assisted", found, session=session, applied=applied)
         return
