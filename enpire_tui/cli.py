@@ -38,6 +38,10 @@ def _command(arguments: argparse.Namespace) -> Command:
         from enpire_tui import demonstrate
 
         return demonstrate.command
+    if arguments.command == "environment" and arguments.action == "assist":
+        from enpire_tui import assisting
+
+        return assisting.command
     if arguments.command is None:
         return commands.autonomous if arguments.autonomous else commands.overview
     chosen: Command = getattr(commands, arguments.command)
@@ -222,6 +226,17 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
     label.add_argument("-o", "--output", type=Path, metavar="DIR", help="where to put the images")
     add("drift", "what the stations' check for a moved camera is worth").add_argument(
         "--resets", dest="tries", type=_positive, default=200, metavar="N", help="(200)"
+    )
+    assist = add("assist", "let a language model improve its reset and verifier, beside you")
+    assist.add_argument(
+        "--backend", default="anthropic", choices=("anthropic", "openai"), help="whose (anthropic)"
+    )
+    assist.add_argument("--model", default="", metavar="M", help="its id (the backend's default)")
+    assist.add_argument(
+        "--budget", type=_positive, default=500_000, metavar="TOKENS", help="(500000)"
+    )
+    assist.add_argument(
+        "--id", dest="session", default="", metavar="ID", help="go on with this session"
     )
     publish = add("publish", "sign what its files are; stations then run on nothing else")
     publish.add_argument("--key", type=Path, required=True, metavar="FILE", help="your signing key")

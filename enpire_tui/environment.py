@@ -23,13 +23,12 @@ from robots.bench.findings import Check, Nonconforming
 from robots.bench.pictures import write_png
 from robots.bench.record import PublishRefused, Records
 from robots.drivers.base import DriverError
-from robots.station.archive import ArchiveRefused
 from robots.station.children import ChildFailed
 from robots.station.known import Known, keep_known, known_scenes
 from robots.station.labels import Snapshot
 from robots.station.tasks import Task, TaskError, find_folder, read_task
 from robots.wire.clock import SystemClock
-from robots.wire.records import Frozen, RecipeArchive
+from robots.wire.records import Frozen
 
 
 class Options(Frozen):
@@ -111,7 +110,7 @@ def _check(options: Options, records: Records) -> int:
         task, sha256 = _known(options.folder)
     except TaskError:
         task, sha256 = None, ""
-    checks = conformance.examine(folder, _recipes(options.folder), told)
+    checks = conformance.examine(folder, shipped.pair(options.folder), told)
     passed = all(check.ok for check in checks)
     if task is not None:
         records.keep(task, sha256, checks=checks)
@@ -122,17 +121,6 @@ def _check(options: Options, records: Records) -> int:
         failed = sum(not check.ok for check in checks)
         sys.stdout.write(f"{options.folder}: {'passed' if passed else f'{failed} failed'}\n")
     return DONE if passed else ERROR
-
-
-def _recipes(task: str) -> dict[str, RecipeArchive | str]:
-    """Baseline and reference, or why there is none."""
-    found: dict[str, RecipeArchive | str] = {}
-    for name in ("baseline", "reference"):
-        try:
-            found[name] = shipped.pack(task, name)
-        except ArchiveRefused as error:
-            found[name] = f"{error}; a task has a {name} recipe"
-    return found
 
 
 def _reset_test(options: Options, records: Records) -> int:

@@ -298,6 +298,19 @@ PROVIDERS = {
 UNBOUNDED_TOKENS = 1_000_000_000
 
 
+def provider(fleet: Fleet, name: str) -> dict[str, Value]:
+    """Where a provider is, where its key lies and how fast it may be asked, as a gateway is told."""
+    url, variable = PROVIDERS[name]
+    entry = fleet.providers.get(name, ProviderEntry())
+    return {
+        "base_url": entry.base_url or url,
+        "key_file": entry.key_file,
+        "key_env": entry.key_env or variable,
+        "requests_per_minute": entry.requests_per_minute,
+        "tokens_per_minute": entry.tokens_per_minute,
+    }
+
+
 def _write_gateway(fleet: Fleet, home: Path) -> None:
     """Providers, papers, and for each agent its slice of the run's tokens; a hand-made file stays."""
     path = home / "gateway" / "gateway.toml"
@@ -309,14 +322,7 @@ def _write_gateway(fleet: Fleet, home: Path) -> None:
         return
     providers: dict[str, Value] = {}
     for name in sorted({*used, *fleet.providers}):
-        url, variable = PROVIDERS[name]
-        entry = fleet.providers.get(name, ProviderEntry())
-        told = {"base_url": entry.base_url or url, "key_file": entry.key_file}
-        told |= {"key_env": entry.key_env or variable}
-        providers[name] = told | {
-            "requests_per_minute": entry.requests_per_minute,
-            "tokens_per_minute": entry.tokens_per_minute,
-        }
+        providers[name] = provider(fleet, name)
     agents = places.agents_of(fleet).values()
     share = fleet.budget.tokens // max(len(agents), 1) or UNBOUNDED_TOKENS
     slices: dict[str, Value] = {agent: {"budget_tokens": share} for agent in agents}

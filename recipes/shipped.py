@@ -35,6 +35,17 @@ def pack(task: str, name: str) -> RecipeArchive:
     return packed if len(lain) == 1 else RecipeArchive(files=files, sha256=archive.sha256(files))
 
 
+def pair(task: str) -> dict[str, RecipeArchive | str]:
+    """A task's baseline and reference, or why there is none."""
+    found: dict[str, RecipeArchive | str] = {}
+    for name in ("baseline", "reference"):
+        try:
+            found[name] = pack(task, name)
+        except ArchiveRefused as error:
+            found[name] = f"{error}; a task has a {name} recipe"
+    return found
+
+
 def _base(folder: Path) -> str:
     """What a recipe takes the files from that it lacks, "" for nothing."""
     path = folder / "recipe.toml"

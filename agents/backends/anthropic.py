@@ -1,5 +1,6 @@
 """The Anthropic Messages API through the official SDK and the gateway's socket."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ import msgspec
 from agents.backends.session import Asked, ProviderFailed, Reply
 from agents.pictures import PNG, Album, Answer, in_place, part
 from agents.tools.offered import TOOLS
+from agents.tools.surface import Tool
 
 MODEL = "claude-opus-4-7"
 MOST_OUTPUT = 16_000
@@ -26,17 +28,18 @@ class AnthropicProvider:
     Args:
         model: Its id; "" takes the default.
         socket: The gateway's, of this agent; the gateway puts the key in.
+        offered: Tools that it may call.
     """
 
     name = "anthropic"
 
-    def __init__(self, model: str, socket: Path) -> None:
+    def __init__(self, model: str, socket: Path, offered: Sequence[Tool] = TOOLS) -> None:
         self._model = model or MODEL
         self.label = f"language model {self._model}"
         self.socket = socket
         self._tools: list[Any] = [
             {"name": tool.name, "description": tool.description, "input_schema": tool.schema}
-            for tool in TOOLS
+            for tool in offered
         ]
 
     async def __aenter__(self) -> Self:

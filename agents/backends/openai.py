@@ -1,5 +1,6 @@
 """The OpenAI Responses API through the official SDK and the gateway's socket."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from agents.backends.anthropic import RETRIES, SILENCE_S, failure
 from agents.backends.session import Asked, ProviderFailed, Reply
 from agents.pictures import PNG, Album, Answer, in_place, part
 from agents.tools.offered import TOOLS
+from agents.tools.surface import Tool
 
 MODEL = "gpt-5.5"
 _RESULT, _CALL = "function_call_output", "function_call"
@@ -22,12 +24,15 @@ class OpenAIProvider:
     Args:
         model: Its id; "" takes the default.
         socket: The gateway's, of this agent; the gateway puts the key in.
+        offered: Tools that it may call.
         fleet: Equal for all agents of a run, so that they share a prompt cache.
     """
 
     name = "openai"
 
-    def __init__(self, model: str, socket: Path, fleet: str = "enpire") -> None:
+    def __init__(
+        self, model: str, socket: Path, offered: Sequence[Tool] = TOOLS, fleet: str = "enpire"
+    ) -> None:
         self._model = model or MODEL
         self._fleet = fleet
         self.label = f"language model {self._model}"
@@ -40,7 +45,7 @@ class OpenAIProvider:
                 "parameters": tool.schema,
                 "strict": False,
             }
-            for tool in TOOLS
+            for tool in offered
         ]
 
     async def __aenter__(self) -> Self:

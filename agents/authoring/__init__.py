@@ -1,0 +1,1 @@
+"""Stage one: a language model helps a person to build a task's reset and verifier, before they are frozen."""
