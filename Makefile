@@ -28,7 +28,7 @@ demo: setup ## four simulated stations improve a policy: in the control room, or
 	@$(BIN)/enpire-tui --autonomous --room $(ARGS)
 
 test: setup ## the tests, under ten minutes
-	$(BIN)/python -m pytest -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -m "not long" -n 2 $(ARGS)
 
 test-all: setup ## the tests with the long ones, then the mutants
 	@scripts/system_packages.sh long
