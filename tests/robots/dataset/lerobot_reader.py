@@ -3,7 +3,7 @@
 import json
 import sys
 
-import torch
+from torch import library
 
 try:
     import torchvision
@@ -11,7 +11,7 @@ except RuntimeError:
     # A torchvision built for CUDA beside a torch for the CPU declares no operators of its own, then
     # fails on describing two. Nothing here calls them.
     for name in ("nms", "qnms"):
-        torch.library.define(
+        library.define(
             f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
         )
     import torchvision  # noqa: F401
