@@ -95,3 +95,21 @@ async def test_an_actor_that_ends_says_why(tmp_path) -> None:
     async with actors.beside(tmp_path, "no_such_task", (1,), sandboxed=True) as ended:
         told = await asyncio.wait_for(ended, 60.0)
     assert "no_such_task" in told
+
+
+@pytest.mark.timeout(120)
+def test_a_job_whose_actor_ended_ends_as_well(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("ENPIRE_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "recipe"
+    folder.mkdir()
+    # The actor asks for a knob that is not there; the learner would wait for it for ten minutes.
+    (folder / "recipe.toml").write_text("[online]\nstations = [1]\n")
+    (folder / "policy.py").write_text("")
+    (folder / "train.py").write_text("import time\ntime.sleep(600)\n")
+
+    code = main(["train", str(folder), "--task", "pin_insertion", "--id", "left", "--json"])
+
+    told = capsys.readouterr()
+    assert code == 1
+    assert "left: its actor ended: ValueError: recipe.toml: no table [knobs.explore]" in told.err
+    assert json.loads(told.out.splitlines()[-1])["state"] == "cancelled"
