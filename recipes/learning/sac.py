@@ -82,9 +82,10 @@ class Sac:
             # Fused: all parameters in one call, on a CPU as well.
             return torch.optim.Adam(parameters, lr=s.lr, fused=True)  # pyright: ignore[reportArgumentType]
 
-        self.actor_optimiser = adam(self.actor.parameters())
+        # The temperature steps with the actor: their losses share no gradient, and a step of Adam
+        # costs as much for one number as for a network.
+        self.actor_optimiser = adam([*self.actor.parameters(), self.log_alpha])
         self.critic_optimiser = adam(self.critics.parameters())
-        self.alpha_optimiser = adam([self.log_alpha])
         self.parts: dict[str, Part] = {
             "log_alpha": self.log_alpha,
             "actor": self.actor,
@@ -92,7 +93,6 @@ class Sac:
             "targets": self.targets,
             "actor_optimiser": self.actor_optimiser,
             "critic_optimiser": self.critic_optimiser,
-            "alpha_optimiser": self.alpha_optimiser,
         }
 
     def update_critics(self, batch: Batch) -> Tensor:
@@ -151,14 +151,11 @@ class Sac:
             error = self.actor.best(demonstrations["observation"]) - demonstrations["action"]
             told["bc_loss"] = error.square().mean()
             loss = loss + s.bc_weight * told["bc_loss"]
+        surplus = (log_prob.detach() + self.entropy).mean()
         self.actor_optimiser.zero_grad()
-        loss.backward()
+        (loss - self.log_alpha * surplus).backward()
         self.actor_optimiser.step()
         for parameter in self.critics.parameters():
             parameter.requires_grad_(True)
-        surplus = (log_prob.detach() + self.entropy).mean()
-        self.alpha_optimiser.zero_grad()
-        (-self.log_alpha * surplus).backward()
-        self.alpha_optimiser.step()
         told |= {"actor_loss": loss, "alpha": self.log_alpha.exp(), "value": value.mean()}
         return {name: each.detach() for name, each in told.items()}
