@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from features import see
+from sight import look
 
 HERE = Path(__file__).parent
 
@@ -21,23 +22,34 @@ class Policy:
         with np.load(HERE / "weights.npz", allow_pickle=False) as arrays:
             self.scales = {n: arrays[n] for n in arrays.files if n.startswith(("seen", "done"))}
             self.net = layers({name: arrays[name] for name in arrays.files})
+            self.eyes = [
+                (f"image.{camera}", {
+                    name.removeprefix(f"eyes.{number}."): arrays[name]
+                    for name in arrays.files if name.startswith(f"eyes.{number}.")
+                })
+                for number, camera in enumerate(self.settings.get("images", []))
+            ]  # fmt: skip
 
     def reset(self, observation: dict[str, np.ndarray]) -> None:
         self.past: list[dict[str, np.ndarray]] = []
         self.waiting: list[np.ndarray] = []
 
     def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        self.past.append(observation)
+        self.past.append({k: v for k, v in observation.items() if not k.startswith("image.")})
         if not self.waiting:
-            self.waiting = list(self.look()[: self.play])
+            places = [look(observation[name], arrays) for name, arrays in self.eyes]
+            self.waiting = list(self.next(places)[: self.play])
         return self.waiting.pop(0)
 
-    def look(self) -> np.ndarray:
-        """The next chunk of actions, (chunk, numbers of an action)."""
+    def next(self, places: list[np.ndarray]) -> np.ndarray:
+        """The next chunk of actions, (chunk, numbers of an action), by what is seen and where."""
         episode = {key: np.stack([each[key] for each in self.past]) for key in self.past[-1]}
         scales, relative_to = self.scales, self.settings["relative_to"]
         seen = (see(episode, self.settings)[-1] - scales["seen.middle"]) / scales["seen.spread"]
-        done = self.net(seen) * scales["done.spread"] + scales["done.middle"]
+        done = (
+            self.net(np.concatenate([seen, *places])) * scales["done.spread"]
+            + scales["done.middle"]
+        )
         actions = done.reshape(self.chunk, -1)
         if relative_to:
             origin = episode[relative_to][-1]
