@@ -41,7 +41,7 @@ class Eye(nn.Module):
         places: Numbers that come out: x of each channel, then y of each, -1 to 1.
     """
 
-    def __init__(self, channels: Sequence[int] = (16, 16, 16)) -> None:
+    def __init__(self, channels: Sequence[int] = (8, 16, 16)) -> None:
         super().__init__()
         self.convolutions = nn.Sequential()
         for index, (before, after) in enumerate(itertools.pairwise((3, *channels))):

@@ -6,7 +6,7 @@ it is, and depth is the verifier's alone.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -41,18 +41,19 @@ def read_camera(table: dict[str, Any]) -> CameraSpec:
         KeyError, ValueError: A key is missing, or the picture's size makes no sense.
     """
     name, height, width = table["name"], int(table["height"]), int(table["width"])
-    size = tuple(table.get("policy", ()))
-    if not size:
-        return CameraSpec(name, height, width, table.get("depth", False) is True)
+    depth, asked = table.get("depth", False) is True, table.get("policy")
+    if asked is None:
+        return CameraSpec(name, height, width, depth)
+    size: tuple[Any, ...] = tuple(cast("list[Any]", asked)) if isinstance(asked, list) else ()
     whole = len(size) == 2 and all(type(each) is int and each > 0 for each in size)
     step = height // size[0] if whole else 0
     # Even, since a dataset keeps pictures as videos.
     if not step or (size[0] * step, size[1] * step) != (height, width) or any(n % 2 for n in size):
         raise ValueError(
             f"cameras.{name}.policy: must be [height, width], both even, and {height} x {width} "
-            f"divided by one whole number, got {table['policy']!r}"
+            f"divided by one whole number, got {asked!r}"
         )
-    return CameraSpec(name, height, width, table.get("depth", False) is True, (size[0], size[1]))
+    return CameraSpec(name, height, width, depth, (size[0], size[1]))
 
 
 def thinned(images: Images, cameras: Sequence[CameraSpec]) -> Images:
