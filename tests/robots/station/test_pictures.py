@@ -8,7 +8,9 @@ import pytest
 from robots.dataset.export import export, state_names
 from robots.dataset.reader import Dataset
 from robots.dataset.writer import DatasetWriter
+from robots.drivers import robot_wire as w
 from robots.drivers.mujoco import MujocoDriver
+from robots.safety.table import Condition
 from robots.station.authority import Authority
 from robots.station.cameras import thinned
 from robots.station.recording import read_recording
@@ -128,6 +130,21 @@ def test_a_picture_is_the_verifiers_view_at_that_moment_thinned(tmp_path):
             assert np.abs(drawn - taken).mean() < 12.0
     finally:
         driver.close()
+
+
+def test_in_real_time_a_picture_is_of_what_the_cameras_saw_and_tells_its_age(
+    simulated, tmp_path, monkeypatch
+):
+    _, driver = simulated
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
+    age_s = 0.0
+    monkeypatch.setattr(driver, "task", read_task(seen(tmp_path / "seen")))
+    monkeypatch.setattr(driver, "_ask", lambda ask, kind: w.Seen({"top": image}, age_s))
+    assert (driver.pictures()["image.top"] == image[1::2, 1::2]).all()
+    assert driver.fault() is None
+    age_s = 0.6
+    driver.pictures()
+    assert driver.fault().condition is Condition.CAMERA_STALE
 
 
 def test_a_sandboxed_policy_sees_the_picture_and_the_others_do_not(tmp_path):
