@@ -66,7 +66,7 @@ class Cameras:
         return images
 
     def pictures(self, data: MjData) -> Images:
-        """What the policy is shown, as `thinned`, drawn at its own size: a tenth of a camera's time."""
+        """What the policy is shown, as `thinned`, drawn at its own size, in a third of the time."""
         found: Images = {}
         for spec in self._specs:
             if spec.policy:

@@ -19,11 +19,14 @@ from recipes import shipped  # noqa: E402
 from recipes.learning import checkpoint  # noqa: E402
 from recipes.learning.job import load  # noqa: E402
 from recipes.learning.networks import Eye, Seeing  # noqa: E402
+from recipes.relabel import labels  # noqa: E402
 from robots.dataset.export import state_names  # noqa: E402
 from robots.dataset.writer import DatasetWriter  # noqa: E402
 from robots.station import archive  # noqa: E402
 from robots.station.children import ChildFailed  # noqa: E402
+from robots.station.recording import read_recording  # noqa: E402
 from robots.station.sandboxed import SandboxedChildren  # noqa: E402
+from robots.station.scoring import Scorer  # noqa: E402
 from robots.station.tasks import load_task  # noqa: E402
 from robots.wire.records import RecipeArchive  # noqa: E402
 
@@ -192,6 +195,17 @@ def test_weights_fit_into_a_recipe(trained) -> None:
     # As large as it is shipped.
     net = Seeing((8, 256, 256, 256, 16), 1)
     assert 4 * sum(each.numel() for each in net.parameters()) < MAX_FILE_BYTES
+
+
+def test_an_experts_labels_keep_the_pictures_of_the_episode(tmp_path) -> None:
+    expert = shipped.pack("push_t_nudge", "reference")
+    with Scorer("push_t_nudge", station_seed=1) as scorer:
+        scorer.run(expert, 1, record=tmp_path)
+    (path,) = tmp_path.glob("*.npz")
+    ((columns, pictures),) = labels([path], TASK, expert)
+    _, played = read_recording(path)
+    np.testing.assert_array_equal(pictures["top"], played["observation.image.top"])
+    assert len(columns["action"]) == len(pictures["top"]) > 20
 
 
 def test_a_camera_that_the_data_lacks_is_refused(tmp_path, trained) -> None:
