@@ -12,12 +12,12 @@ from torch import Tensor
 
 from robots.dataset.features import SOURCES
 from robots.dataset.reader import Dataset
-from robots.safety.table import Condition
 
 Array = NDArray[np.float32]
 TAUGHT = frozenset({"demonstration", "human"})
 """Sources that are learned from as demonstrations are: an intervention is one."""
-CUT = Condition.EPISODE_LIMIT.value
+CUT = "episode_limit"
+"""A station's reason for an episode that ended at its time limit; safety is not in a job's sandbox."""
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):

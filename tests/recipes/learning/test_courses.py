@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed: make setup")
 
 from recipes.learning.courses import Course, Transitions, chunks, course
+from robots.safety.table import Condition
 
 CHUNK, DISCOUNT = 3, 0.9
 
@@ -42,7 +43,9 @@ def test_a_failure_ends_without_a_reward() -> None:
 
 
 def test_values_go_on_beyond_a_time_limit_and_beyond_nothing_else() -> None:
-    cut, _ = transitions().of(episode(["rl"] * 5, success=False, reason="episode_limit"))
+    cut, _ = transitions().of(
+        episode(["rl"] * 5, success=False, reason=Condition.EPISODE_LIMIT.value)
+    )
     assert cut["goes_on"].tolist() == [1, 1, 1, 1, 1]
     assert cut["reward"].sum() == 0.0
     assert cut["next_observation"][-1].tolist() == cut["observation"][-1].tolist()
