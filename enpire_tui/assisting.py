@@ -2,20 +2,19 @@
 
 import argparse
 import asyncio
-import getpass
-import os
 import secrets
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from agents.authoring.people import Decision, Proposal, figures
 from agents.authoring.tools import Published
 from agents.gateway.metering import Provider
 from agents.gateway.settings import ProviderSettings, read_key
-from enpire_tui.cli import DONE, UNSUCCESSFUL
+from enpire_tui.beside import Person, shown
+from enpire_tui.cli import DONE, INTERRUPTED, UNSUCCESSFUL
 from enpire_tui.commands import (
     _told as told_in_a_line,  # pyright: ignore[reportPrivateUsage] - as every command is.
 )
@@ -33,8 +32,6 @@ from robots.wire.rows import JournalFull, JournalTaken
 if TYPE_CHECKING:
     from agents.authoring.session import Outcome
 
-CHUNK_BYTES = 4096
-
 
 class Options(Frozen):
     """What an agent is to work on, and who it is.
@@ -44,6 +41,7 @@ class Options(Frozen):
         model: "" for the backend's default.
         budget: Tokens of the session, fresh input and output.
         session: Id of a session to go on with; "" begins one.
+        sees: Whether the model is shown pictures.
     """
 
     folder: str
@@ -51,6 +49,7 @@ class Options(Frozen):
     model: str = ""
     budget: int = 500_000
     session: str = ""
+    sees: bool = True
     json: bool = False
 
 
@@ -94,6 +93,7 @@ def run(options: Options, fleet: Fleet, home: Path) -> int:
             model=options.model,
             budget_tokens=options.budget,
             provider=where,
+            sees=options.sees,
         )
         found = asyncio.run(assist(wanted, home, person))
     except ImportError as error:
@@ -104,101 +104,36 @@ def run(options: Options, fleet: Fleet, home: Path) -> int:
         raise Fault(f"{options.folder}: {error}") from None
     except (JournalTaken, JournalFull) as error:
         raise Fault(f"session {session}: {error}") from None
-    _tell(options, session, found, person.applied)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\ninterrupted; go on with: {_again(options, session)}\n")
+        return INTERRUPTED
+    _tell(options, session, found)
     return DONE if found.finished else UNSUCCESSFUL
 
 
-def _tell(options: Options, session: str, found: "Outcome", applied: int) -> None:
+def _tell(options: Options, session: str, found: "Outcome") -> None:
     if options.json:
-        say("Assisted", found, session=session, applied=applied)
+        say("Assisted", found, session=session)
         return
-    used = found.used.fresh_input + found.used.output
-    sys.stdout.write(f"{applied} changes taken over, {used} tokens\n")
+    used, folder = found.used.fresh_input + found.used.output, options.folder
+    changes = "1 change" if found.applied == 1 else f"{found.applied} changes"
+    sys.stdout.write(f"\n{changes} taken over into {folder}; {used} tokens\n")
     if found.finished:
-        sys.stdout.write(f"{found.summary}\n")
+        sys.stdout.write(f"{shown(found.summary)}\n")
     else:
+        more = ", and a larger --budget" if used >= options.budget else ""
         sys.stdout.write(
-            f"not finished ({found.why}); go on with: enpire-tui environment assist "
-            f"{options.folder} --backend {options.backend} --id {session}\n"
+            f"not finished ({shown(found.why)}); go on with{more}:\n  {_again(options, session)}\n"
+        )
+    if found.applied:
+        begin = "  enpire-tui environment"
+        sys.stdout.write(
+            f"next, before it is published:\n{begin} check {folder}\n"
+            f"{begin} reset-test {folder}\n{begin} score {folder}\n"
         )
 
 
-class Person:
-    """Whoever sits at the terminal, or writes to standard input.
-
-    Args:
-        json: Questions and proposals as JSON lines; answers are lines of words all the same.
-    """
-
-    def __init__(self, *, json: bool) -> None:
-        self.by = getpass.getuser()
-        self.applied = 0
-        self._json = json
-        self._read = b""
-
-    def told(self, role: str, text: str) -> None:
-        """Shows a line of the transcript."""
-        if self._json:
-            say("Line", role=role, text=text)
-        else:
-            sys.stdout.write(f"{role}: {text}\n")
-            sys.stdout.flush()
-
-    async def answer(self, question: str, choices: tuple[str, ...]) -> str | None:
-        """Words; None at the end of the input."""
-        if self._json:
-            say("Question", question=question, choices=choices)
-        else:
-            offered = "".join(f"\n  {each}" for each in choices)
-            _prompt(f"\n{question}{offered}\nanswer> ")
-        return await self._line()
-
-    async def decide(self, proposal: Proposal) -> Decision | None:
-        """A decision: `yes`, or `yes: WORDS`; anything else is a no, with those words."""
-        if self._json:
-            say("Proposed", proposal)
-        else:
-            _prompt(
-                f"\n{proposal.diff}\n{proposal.reason}\nbefore: {figures(proposal.before)}\n"
-                f"after:  {figures(proposal.after)}\n"
-                "take it over? `yes`, or why not> "
-            )
-        line = await self._line()
-        if line is None:
-            return None
-        verdict, _, words = line.partition(":")
-        yes = verdict.strip().lower() == "yes"
-        if yes:
-            self.applied += 1
-        told = words.strip() if yes else line
-        return Decision(yes=yes, words=told, by=self.by, about=proposal.diff_sha256)
-
-    async def _line(self) -> str | None:
-        """The next line of standard input, while the gateway goes on; None at its end."""
-        descriptor = sys.stdin.fileno()
-        while b"\n" not in self._read:
-            await _readable(descriptor)
-            chunk = os.read(descriptor, CHUNK_BYTES)
-            if not chunk:
-                return None
-            self._read += chunk
-        line, _, self._read = self._read.partition(b"\n")
-        return line.decode(errors="replace").strip()
-
-
-async def _readable(descriptor: int) -> None:
-    loop, ready = asyncio.get_running_loop(), asyncio.Event()
-    try:
-        loop.add_reader(descriptor, ready.set)
-    except PermissionError:
-        # A regular file, which never makes anyone wait.
-        return
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(descriptor)
-
-
-def _prompt(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
+def _again(options: Options, session: str) -> str:
+    """The command that goes on: the one that was given, with the session."""
+    more = [] if options.session else ["--id", session]
+    return shlex.join(["enpire-tui", *sys.argv[1:], *more])

@@ -238,6 +238,9 @@ def _add_environment(parser: argparse.ArgumentParser) -> None:
     assist.add_argument(
         "--id", dest="session", default="", metavar="ID", help="go on with this session"
     )
+    assist.add_argument(
+        "--no-pictures", dest="sees", action="store_false", help="for a model that sees none"
+    )
     publish = add("publish", "sign what its files are; stations then run on nothing else")
     publish.add_argument("--key", type=Path, required=True, metavar="FILE", help="your signing key")
     tried = add("try", "let a station of a fleet in setup try its reset, once you approve it")

@@ -106,7 +106,7 @@ class Session:
         if found.episode.outcome is not Outcome.SUCCESS or not found.columns:
             return False
         spec = self.task.spec
-        self._writer.add(spec.description or spec.name, found.columns)
+        self._writer.add(spec.description or spec.name, found.columns, found.pictures)
         self.successes += 1
         return True
 

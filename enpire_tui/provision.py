@@ -211,6 +211,11 @@ def _brief(fleet: Fleet) -> str:
         f"- `{each.key}`: shape {each.shape}, {each.unit or 'no unit'}\n"
         for each in spec.observation
     )
+    keys_seen += "".join(
+        f"- `image.{each.name}`: uint8, shape {(*each.policy, 3)}, RGB\n"
+        for each in spec.cameras
+        if each.policy
+    )
     limits = spec.limits
     return (
         f"# {spec.name}\n\n{spec.description}\n\n## Observation\n{keys_seen}\n## Action\n"

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recipes import shipped
-from robots.dataset.export import SOURCES, columns_of, state_names
+from robots.dataset.export import SOURCES, columns_of, pictures_of, state_names
 from robots.dataset.writer import DatasetWriter
 from robots.station.recording import read_recording
 from robots.station.sandboxed import SandboxedChildren
@@ -29,8 +29,8 @@ Array = NDArray[np.float64]
 
 def labels(
     recordings: list[Path], task: Task, expert: RecipeArchive, near_to: str = "", near: float = 0.0
-) -> Iterator[dict[str, NDArray[Any]]]:
-    """Columns of each episode for a dataset, its actions the expert's.
+) -> Iterator[tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.uint8]]]]:
+    """Columns and pictures of each episode for a dataset, its actions the expert's.
 
     Args:
         recordings: Files of one task.
@@ -50,8 +50,9 @@ def labels(
             if info.episode.outcome not in (Outcome.SUCCESS, Outcome.FAILURE) or not count:
                 continue
             found = columns_of(info, columns, task.spec)
-            keys = [each.key for each in task.spec.observation]
-            seen = [{k: columns[f"observation.{k}"][n] for k in keys} for n in range(count)]
+            start = "observation."
+            each_of = {k.removeprefix(start): v for k, v in columns.items() if k.startswith(start)}
+            seen = [{key: column[n] for key, column in each_of.items()} for n in range(count)]
             policy.reset(seen[0])
             asked = np.array([policy.act(each).action for each in seen], dtype=np.float64)
             asked = asked.reshape(count, -1)
@@ -63,7 +64,8 @@ def labels(
             if kept:
                 source = np.full(count, SOURCES.index("demonstration"))
                 found |= {"action": asked, "action_source": source}
-                yield {name: column[:kept] for name, column in found.items()}
+                pictures = {name: column[:kept] for name, column in pictures_of(columns).items()}
+                yield {name: column[:kept] for name, column in found.items()}, pictures
     finally:
         policy.close()
 
@@ -92,8 +94,8 @@ def main() -> int:
     writer = DatasetWriter(options.output, task.spec.policy_hz, task.spec.name, names)
     expert = shipped.pack(options.task, options.expert)
     frames = 0
-    for columns in labels(files, task, expert, options.near_to, options.near):
-        writer.add(task.spec.description or task.spec.name, columns)
+    for columns, pictures in labels(files, task, expert, options.near_to, options.near):
+        writer.add(task.spec.description or task.spec.name, columns, pictures)
         frames += len(columns["action"])
     sys.stdout.write(f"{options.output}: {frames} frames of {len(files)} recordings\n")
     return 0 if frames else 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agents.authoring.folder import Copy, tree_of
 from agents.authoring.people import People
-from agents.authoring.tools import FINISHED, Author, unfrozen
+from agents.authoring.tools import APPLIED, FINISHED, Author, unfrozen
 from agents.backends.model import ModelBackend
 from agents.backends.session import Provider
 from agents.desk import Desk
@@ -49,6 +49,7 @@ class Wanted(Frozen):
         model: "" for the backend's default.
         budget_tokens: Fresh input and output, of all its lives together.
         provider: Where it is and where its key lies.
+        sees: Whether the model is shown pictures.
     """
 
     session_id: str
@@ -58,6 +59,7 @@ class Wanted(Frozen):
     model: str
     budget_tokens: int
     provider: ProviderSettings
+    sees: bool = True
 
 
 class Outcome(Frozen):
@@ -66,12 +68,14 @@ class Outcome(Frozen):
     Attributes:
         summary: The agent's own, "" where it has not finished.
         used: Tokens by the gateway's count, of all its lives together.
+        applied: Changes that the task's folder was given, of all its lives as well.
         why: The last thing that was said about it, where it has not finished.
     """
 
     finished: bool
     summary: str
     used: Usage
+    applied: int = 0
     why: str = ""
 
 
@@ -108,7 +112,9 @@ async def assist(wanted: Wanted, home: Path, people: People) -> Outcome:
     records = Records(home / "environments")
     task = unfrozen(wanted.folder, records)
     name, place = f"author-{wanted.session_id}", home / "authoring" / wanted.session_id
-    settings = AgentSettings(station="", backend=wanted.backend, model=wanted.model)
+    settings = AgentSettings(
+        station="", backend=wanted.backend, model=wanted.model, sees=wanted.sees
+    )
     slices = GatewaySettings(
         providers={wanted.backend: wanted.provider},
         agents={name: Slice(budget_tokens=wanted.budget_tokens)},
@@ -138,6 +144,7 @@ async def assist(wanted: Wanted, home: Path, people: People) -> Outcome:
             finished=summary is not None,
             summary=(summary or b"").decode(),
             used=ledger.budget.spent(name),
+            applied=sum(key.startswith(APPLIED) for key in desk.log.records),
             why=desk.last if summary is None else "",
         )
 

@@ -16,10 +16,13 @@ import msgspec
 
 from agents.authoring.folder import EDITED, CopyTree, Pair, laid_out, present, put, sha256_of
 from agents.authoring.people import Decision, Measured, People, Proposal, figures
+from agents.authoring.wrong import MOST_SHOWN, Wrong
 from agents.desk import Desk
+from agents.pictures import Answer
 from agents.tools import calls as t
 from agents.tools import editing
 from agents.tools.offered import Asked, Words
+from agents.tools.seeing import MOST_PICTURES
 from agents.tools.skills import Skill, skills
 from agents.tools.surface import Surface, Tool
 from robots.bench import conformance, resets, sights
@@ -31,8 +34,7 @@ from robots.station.tasks import Task, TaskError, read_task
 from robots.wire import codec
 from robots.wire.records import Frozen, RecipeArchive
 
-FINISHED = "finished"
-MOST_WRONG = 10
+FINISHED, APPLIED = "finished", "applied/"
 Told = Callable[[object], None]
 T = TypeVar("T")
 
@@ -49,12 +51,19 @@ class OfWhich(Frozen):
 
 
 class Scenes(Frozen):
-    """Scenes for the verifier of your copy, or of the task as it is; drawn afresh without a seed."""
+    """Scenes for the verifier of your copy, or of the task as it is; drawn afresh without a seed.
+
+    Attributes:
+        pictures: So many scenes with a wrong verdict are shown at most.
+        camera: Through which of the task's cameras, "" for its first.
+    """
 
     of: Literal["copy", "task"] = "copy"
     negatives: Annotated[int, msgspec.Meta(ge=1, le=300)] = 60
     positives: Annotated[int, msgspec.Meta(ge=1, le=300)] = 60
     seed: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    pictures: Annotated[int, msgspec.Meta(ge=0, le=MOST_SHOWN)] = 3
+    camera: str = ""
 
 
 class Why(Frozen):
@@ -103,7 +112,9 @@ class Author:
             Tool("skills", "What reset and verifier may import from robots.skills, if the task uses it; or one skill's code.",
                  Skill, skills),
             Tool("check", "Whether the task with your copy keeps to every rule.", editing.Nothing, self._check, once=True),
-            Tool("score", "The verifier's verdicts on drawn scenes against the truth.", Scenes, self._score, once=True),
+            Tool("score", "The verifier's verdicts on drawn scenes against the truth, with `pictures` of some that are "
+                 "wrong, false positives first, through `camera` (default: the task's first).",
+                 Scenes, self._score, once=True),
             Tool("reset_test", "How often the reset reaches its target, after four seconds of random motion.",
                  OfWhich, self._reset_test, once=True),
             Tool("propose", "Ask the person to take your copy over. Needs a passed check, and figures of the task "
@@ -124,25 +135,27 @@ class Author:
             f"{'ok' if each.ok else 'FAILED'} {each.name}: {each.detail}" for each in checks
         )
 
-    async def _score(self, _: Surface, given: Scenes, __: str) -> str:
-        pair, wrong = await self._pair(given.of), list[str]()
+    async def _score(self, at: Surface, given: Scenes, __: str) -> Answer:
+        cameras = [each.name for each in read_task(self._folder).spec.cameras]
+        if given.camera not in ("", *cameras):
+            raise t.ToolRefused(f"unknown_camera: {given.camera}; there are {', '.join(cameras)}")
+        left = MOST_PICTURES - at.work.pictures if at.sees else 0
+        wrong = Wrong(min(given.pictures, left), given.camera)
+        pair = await self._pair(given.of)
 
         def run(task: Task, told: Told) -> sights.VerifierFigures:
             def seen(sighting: sights.Sighting) -> None:
                 told(sighting)
-                if sighting.wrong:
-                    verdict = "accepted" if sighting.accepted else "refused"
-                    truth = " ".join(f"{k}={v:.4g}" for k, v in sighting.truth.items())
-                    score = "none" if sighting.score is None else f"{sighting.score:.4g}"
-                    wrong.append(f"wrong: {sighting.kind} {verdict}, score {score}; {truth}")
+                wrong.seen(sighting)
 
             return sights.run(task, given.negatives, given.positives, seen, seed=given.seed)
 
         found = await self._on_bench(pair, run)
         self._keep(pair, verifier=found)
-        told = [f"{given.of}: {figures(Measured(verifier=found))}", *wrong[:MOST_WRONG]]
-        left = len(wrong) - MOST_WRONG
-        return "\n".join([*told, f"and {left} more wrong"] if left > 0 else told)
+        answer = await wrong.answer(f"{given.of}: {figures(Measured(verifier=found))}", self._desk)
+        if answer.pictures:
+            at.keep(pictures=at.work.pictures + len(answer.pictures))
+        return answer
 
     async def _reset_test(self, _: Surface, given: OfWhich, __: str) -> str:
         pair = await self._pair(given.of)
@@ -201,6 +214,7 @@ class Author:
             if self._proposal(after, given.reason).diff_sha256 != known.about:
                 raise t.ToolRefused("changed: the task's files or your copy are not what was shown")
             put(task, self._folder, after)
+        self._desk.record_backend(f"{APPLIED}{call_id}", b"")
         words = f": {known.words}" if known.words else ""
         return f"{known.by} says yes{words}; the task's folder has the change"
 

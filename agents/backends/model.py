@@ -86,7 +86,8 @@ class ModelBackend:
                         session.add(self._provider.said(self._begin(tools.desk, surface)))
                     await self._work(session, surface)
                     # It is closed: a run of many sessions does not stay in memory.
-                    tools.desk.log.forget(f"{key}/", f"{own}/answer/", f"{own}/call/")
+                    kinds = (key, *(f"{own}/{kind}" for kind in ("answer", "pictures", "call")))
+                    tools.desk.log.forget(*(f"{each}/" for each in kinds))
         except t.ToolRefused as refused:
             log.info("%s: the turn ends: %s", tools.desk.name, refused)
 

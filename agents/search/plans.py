@@ -95,7 +95,7 @@ async def prepared(plan: Plan, bench: Bench) -> Plan:
         return plan
     run = bench.tools.desk.run
     top = run.champion is not None and run.champion.rate >= TOP
-    plan = msgspec.structs.replace(plan, peers=await bench.news_of_peers(), top=top)
+    plan = msgspec.structs.replace(plan, heard=await bench.news_of_peers(), top=top)
     if plan.arm == SURVEY:
         return plan
     base = await bench.recipe(plan.base)

@@ -17,7 +17,7 @@ class Plan(Frozen):
         base_idea: Idea of that commit, or "baseline".
         seed: Of every draw within the plan.
         data: Explored batches that the plan's model knows: those that had ended when it began.
-        peers: Commits of peers' surveys that the plan's model knows as well.
+        heard: Surveys of peers that the plan's model knows as well: the first so many on record.
         part: Which part of the model's proposal this is.
         top: Whether the champion was good already, so that knobs may move further.
     """
@@ -28,7 +28,7 @@ class Plan(Frozen):
     base_idea: str
     seed: int
     data: int = 0
-    peers: tuple[str, ...] = ()
+    heard: int = 0
     part: int = 0
     top: bool = False
 

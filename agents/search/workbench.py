@@ -56,6 +56,9 @@ class Bench:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._base_lock = asyncio.Lock()
         self._surveys: dict[str, surveys.Survey | None] = {}
+        self._heard: list[str] = []
+        while (known := tools.desk.log.records.get(self._place(len(self._heard)))) is not None:
+            self._heard.append(known.decode())
         self._recipes: dict[str, dict[str, bytes]] = {}
 
     async def recipe(self, commit: str) -> dict[str, bytes]:
@@ -129,10 +132,21 @@ class Bench:
             return None
         return Record(success=champion.success, episodes=champion.episodes)
 
-    async def news_of_peers(self) -> tuple[str, ...]:
-        """Commits with what peers have shared of their exploration so far."""
+    async def news_of_peers(self) -> int:
+        """How many surveys of peers have been heard of so far.
+
+        Each is journalled once, by its commit and in its order, so that a plan says by a number
+        which it knows.
+        """
         await self._read_surveys()
-        return tuple(sorted(commit for commit, found in self._surveys.items() if found))
+        for commit in sorted(self._surveys.keys() - {*self._heard}):
+            if self._surveys[commit] is not None:
+                self.tools.desk.record_backend(self._place(len(self._heard)), commit.encode())
+                self._heard.append(commit)
+        return len(self._heard)
+
+    def _place(self, number: int) -> str:
+        return f"search/{self.tools.desk.run.run_id}/survey/{number}"
 
     async def population(self, plan: Plan) -> list[Variant]:
         """The explored variants that a plan knows, own and peers'; after a restart awaited.
@@ -146,12 +160,13 @@ class Bench:
         )
         if not found:
             raise t.ToolRefused(f"lost: {plan.data} explored batches are not in the journal")
-        if not self._surveys.keys() >= set(plan.peers):
+        peers = self._heard[: plan.heard]
+        if not self._surveys.keys() >= set(peers):
             await self._read_surveys()
         own = surveys.variants_of(desk.bench.explored(plan.data))
         # A commit carries what its base carried: each idea counts once.
         shared: dict[str, tuple[Variant, ...]] = {}
-        for commit in plan.peers:
+        for commit in peers:
             found = self._surveys.get(commit)
             if found is not None and not found.idea_id.startswith(f"{desk.name}-"):
                 shared[found.idea_id] = found.variants

@@ -210,6 +210,10 @@ class Ideas:
 
     def _decide(self, idea_id: str, decision: str, detail: str) -> None:
         desk = self._desk
+        # An idea is handed in by its tool and again by the daemon: both may be answered at once, and
+        # the supervisor's decision may have come first.
+        if desk.log.ideas[idea_id].decision:
+            return
         desk.record(DecisionLearned(idea_id=idea_id, decision=decision, detail=detail))
         desk.say("system", f"{idea_id} was {decision}: {detail}", idea_id)
 

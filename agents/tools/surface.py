@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from agents.desk import Desk
-from agents.pictures import Answer
+from agents.pictures import Answer, Picture
 from agents.tools import calls as t
 from agents.tools.toolbox import Toolbox
 from robots.wire import codec
@@ -20,6 +20,8 @@ from robots.wire.records import Frozen
 
 RESULTS = "results/"
 """Where `read_file` finds answers that were cut; no folder of the working tree."""
+
+_NONE = codec.encode(())
 
 
 class Unchecked(Exception):
@@ -32,7 +34,7 @@ class Tool(NamedTuple):
     Attributes:
         arguments: Their struct; its schema is what a model is given.
         run: Does it, and says what came of it.
-        once: Whether it has side effects that must not be repeated; its answer is words alone.
+        once: Whether it has side effects that must not be repeated.
     """
 
     name: str
@@ -111,7 +113,8 @@ class Surface:
         """
         answered = self.desk.log.records.get(self._key("answer", call_id))
         if answered is not None:
-            return Answer(answered.decode())
+            shown = self.desk.log.records.get(self._key("pictures", call_id), _NONE)
+            return Answer(answered.decode(), codec.decode(shown, tuple[Picture, ...]))
         tool: Tool | None = None
         try:
             tool = self._named(name)
@@ -127,7 +130,10 @@ class Surface:
         answer = told if isinstance(told, Answer) else Answer(told)
         answer = answer._replace(text=self._fitting(call_id, name, answer.text))
         if tool is not None and tool.once:
-            assert not answer.pictures, name
+            if answer.pictures:
+                self.desk.record_backend(
+                    self._key("pictures", call_id), codec.encode(answer.pictures)
+                )
             self.desk.record_backend(self._key("answer", call_id), answer.text.encode())
         return answer
 

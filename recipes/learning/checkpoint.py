@@ -49,7 +49,9 @@ def restore(tensors: Mapping[str, Tensor], **parts: Part) -> None:
         part.load_state_dict({"state": rows, "param_groups": part.state_dict()["param_groups"]})
 
 
-def export(folder: Path, net: nn.Module, seen: Scale, done: Scale) -> None:
+def export(
+    folder: Path, net: nn.Module, seen: Scale, done: Scale, eyes: nn.Module | None = None
+) -> None:
     """Write what a policy on numpy needs: weights and normalisation as plain arrays.
 
     Args:
@@ -57,9 +59,12 @@ def export(folder: Path, net: nn.Module, seen: Scale, done: Scale) -> None:
         net: From what is seen to what is done, both normalised.
         seen: Normalisation of what is seen.
         done: Normalisation of what is done.
+        eyes: For pictures, None for none.
     """
     folder.mkdir(exist_ok=True)
     arrays = {f"net.{name}": value.cpu().numpy() for name, value in net.state_dict().items()}
+    if eyes is not None:
+        arrays |= {f"eyes.{name}": value.cpu().numpy() for name, value in eyes.state_dict().items()}
     arrays |= {"seen.middle": seen.middle, "seen.spread": seen.spread}
     arrays |= {"done.middle": done.middle, "done.spread": done.spread}
     np.savez(folder / "weights.npz", allow_pickle=False, **arrays)

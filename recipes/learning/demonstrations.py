@@ -1,7 +1,7 @@
 """Episodes of a dataset as arrays and tensors: what was observed, done and won, frame by frame."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -58,24 +58,27 @@ class Recorded:
         seen: Observations by name, (frames, numbers) each.
         actions: (frames, numbers of an action).
         rewards: (frames,): 1 at the last frame of a success, else 0.
+        pictures: By camera, (frames, height, width, 3), uint8; of those that were asked for.
     """
 
     seen: dict[str, Array]
     actions: Array
     rewards: Array
+    pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict[str, NDArray[np.uint8]])
 
     def __len__(self) -> int:
         return len(self.actions)
 
 
-def episodes(*folders: Path) -> Iterator[Recorded]:
+def episodes(*folders: Path, images: Sequence[str] = ()) -> Iterator[Recorded]:
     """Episodes of LeRobot datasets, one dataset after the other.
 
     Args:
         folders: Of datasets of one task.
+        images: Cameras whose pictures are wanted.
 
     Raises:
-        DatasetError: A dataset lacks `observation.state`, `action` or `next.reward`.
+        DatasetError: A dataset lacks `observation.state`, `action`, `next.reward` or a camera.
         ValueError: Its state does not say what its numbers are.
     """
     for folder in folders:
@@ -87,10 +90,12 @@ def episodes(*folders: Path) -> Iterator[Recorded]:
             np.asarray(data.columns[name], dtype=np.float32)
             for name in ("observation.state", "action", "next.reward")
         )
+        pictures = {name: data.pictures(name) for name in images}
         starts = np.flatnonzero(np.diff(data.episode, prepend=-1))
         for first, end in zip(starts, [*starts[1:], len(states)], strict=True):
             seen = courses.by_name(states[first:end], names)
-            yield Recorded(seen, actions[first:end], rewards[first:end])
+            shown = {name: each[first:end] for name, each in pictures.items()}
+            yield Recorded(seen, actions[first:end], rewards[first:end], shown)
 
 
 def chunks(episode: Recorded, length: int, relative_to: str = "") -> Array:

@@ -31,6 +31,56 @@ def mlp(sizes: Sequence[int], *, layer_norm: bool = False) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+class Eye(nn.Module):
+    """Where in a picture things are: convolutions, then the place where each channel is strongest.
+
+    Small enough for a policy on numpy, which has the same in `sight.py` of
+    `regimes/behavior_cloning`. Source: spatial softmax, arXiv 1504.00702, section 5.2.
+
+    Attributes:
+        places: Numbers that come out: x of each channel, then y of each, -1 to 1.
+    """
+
+    def __init__(self, channels: Sequence[int] = (8, 16, 16)) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential()
+        for index, (before, after) in enumerate(itertools.pairwise((3, *channels))):
+            kernel, step = (5, 2) if index == 0 else (3, 1)
+            self.convolutions.append(nn.Conv2d(before, after, kernel, step))
+            if index < len(channels) - 1:
+                self.convolutions.append(nn.ReLU())
+        self.places = 2 * channels[-1]
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Places (batch, places) in pictures (batch, height, width, 3), uint8."""
+        values = self.convolutions(pictures.permute(0, 3, 1, 2).float() / 127.5 - 1.0)
+        height, width = values.shape[2:]
+        share = values.flatten(2).softmax(-1).unflatten(2, (height, width))
+        across = torch.linspace(-1.0, 1.0, width, device=values.device)
+        down = torch.linspace(-1.0, 1.0, height, device=values.device)
+        return torch.cat((share.sum(2) @ across, share.sum(3) @ down), 1)
+
+
+class Seeing(nn.Module):
+    """A plain network that is given states, and places in pictures where there are any.
+
+    Args:
+        sizes: Numbers of a state, hidden units, numbers out.
+        cameras: Pictures of a step.
+    """
+
+    def __init__(self, sizes: Sequence[int], cameras: int = 0) -> None:
+        super().__init__()
+        self.eyes = nn.ModuleList(Eye() for _ in range(cameras))
+        places = sum(eye.places for eye in self.eyes)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        self.net = mlp((sizes[0] + places, *sizes[1:]), layer_norm=True)
+
+    def forward(self, states: Tensor, pictures: Sequence[Tensor] = ()) -> Tensor:
+        """Outputs (batch, out) of states (batch, in), and of each camera's pictures."""
+        seen = [eye(each) for eye, each in zip(self.eyes, pictures, strict=True)]
+        return self.net(torch.cat((states, *seen), 1))
+
+
 class Ensemble(nn.Module):
     """Networks of one shape, evaluated together.
 

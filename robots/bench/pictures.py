@@ -1,12 +1,14 @@
-"""Images as PNG files, for people who look at what a verifier got wrong."""
+"""Images as PNG, for people and models that look at what a verifier got wrong."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robots.station.png import png
+
+SMALL_WIDTH = 320
 
 FAR_M = 3.0
 """Depth that a picture shows in black; what is nearer is lighter."""
@@ -19,9 +21,27 @@ def write_png(path: Path, image: NDArray[Any]) -> None:
         path: The file.
         image: uint8, height x width x 3, RGB; or depth, float, metres, height x width.
     """
-    if image.ndim == 2:
-        image = _lit(image)
-    path.write_bytes(png(image))
+    path.write_bytes(png(image if image.ndim == 3 else _lit(image)))
+
+
+class Small(NamedTuple):
+    """A PNG, and its size in pixels."""
+
+    png: bytes
+    width: int
+    height: int
+
+
+def small(image: NDArray[Any]) -> Small:
+    """An image as a PNG that is at most `SMALL_WIDTH` wide: every so many pixels of it.
+
+    Args:
+        image: As for `write_png`.
+    """
+    step = max(1, -(-image.shape[1] // SMALL_WIDTH))
+    shown = image if image.ndim == 3 else _lit(image)
+    kept = np.ascontiguousarray(shown[::step, ::step])
+    return Small(png(kept), kept.shape[1], kept.shape[0])
 
 
 def _lit(depth_m: NDArray[Any]) -> NDArray[np.uint8]:

@@ -10,8 +10,9 @@ import numpy as np
 
 from robots.bench.bench import Bench
 from robots.bench.findings import Nonconforming
+from robots.station.cameras import Images
 from robots.station.children import VerifyChild
-from robots.station.tasks import Images, Observation, Task
+from robots.station.tasks import Observation, Task
 from robots.wire.records import Frozen
 
 POSITIVE, NEAR_MISS, NEGATIVE = "positive", "near_miss", "negative"

@@ -1,7 +1,7 @@
 """Turns a station's recordings into a LeRobot dataset."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from robots.dataset.features import SOURCES
 from robots.dataset.writer import DatasetWriter
+from robots.station.cameras import PICTURE
 from robots.station.recording import RecordingInfo, read_recording
 from robots.station.tasks import TaskSpec
 from robots.wire.records import Outcome
@@ -41,7 +42,8 @@ def export(
             break
         info, columns = read_recording(path)
         if info.episode.outcome in wanted and len(columns["time_s"]):
-            writer.add(spec.description or spec.name, columns_of(info, columns, spec))
+            seen = pictures_of(columns)
+            writer.add(spec.description or spec.name, columns_of(info, columns, spec), seen)
             added += 1
     return added
 
@@ -53,6 +55,16 @@ def state_names(spec: TaskSpec) -> list[str]:
         for each in spec.observation
         for number in range(math.prod(each.shape))
     ]
+
+
+def pictures_of(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.uint8]]:
+    """A recording's pictures by camera, (frames, height, width, 3) each; {} where it has none."""
+    start = _SEEN + PICTURE
+    return {
+        name.removeprefix(start): column
+        for name, column in columns.items()
+        if name.startswith(start)
+    }
 
 
 def columns_of(

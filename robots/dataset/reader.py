@@ -1,4 +1,4 @@
-"""Reads a LeRobot dataset as arrays, ours or another's; numbers of any chunk layout."""
+"""Reads a LeRobot dataset as arrays, ours or another's; numbers and videos of any chunk layout."""
 
 import importlib
 import json
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from robots.dataset import features as f
 from robots.dataset.features import DatasetError
+from robots.dataset.video import read_video
 
 # pyarrow ships no type information.
 pa: Any = importlib.import_module("pyarrow")
@@ -25,6 +26,7 @@ class Dataset:
         columns: Names of the columns wanted; None for all but videos.
 
     Attributes:
+        root: Its folder.
         fps: Frames a second.
         columns: By name, (frames, ...), float32, int64 or bool, episode after episode.
         episode: Index of each frame's episode (frames,).
@@ -34,6 +36,7 @@ class Dataset:
     """
 
     def __init__(self, root: Path, columns: Sequence[str] | None = None) -> None:
+        self.root = root
         path = root / f.INFO_PATH
         try:
             self.info: dict[str, Any] = json.loads(path.read_text())
@@ -59,6 +62,26 @@ class Dataset:
             )
         self.columns = {name: _array(table.column(name), stored[name]) for name in wanted}
         self.episode: NDArray[np.int64] = table.column("episode_index").to_numpy()
+
+    def pictures(self, camera: str) -> NDArray[np.uint8]:
+        """A camera's pictures, (frames, height, width, 3), RGB, as the video gives them back.
+
+        Raises:
+            DatasetError: There is no such camera, or a video lacks frames.
+        """
+        key = f"observation.images.{camera}"
+        features: dict[str, dict[str, Any]] = self.info["features"]
+        if features.get(key, {}).get("dtype") != "video":
+            start = "observation.images."
+            known = [name.removeprefix(start) for name in features if name.startswith(start)]
+            raise DatasetError(
+                f"{self.root}: no camera {camera!r}; it has {', '.join(known) or 'none'}"
+            )
+        found = [read_video(path) for path in sorted(self.root.glob(f"videos/{key}/*/*.mp4"))]
+        count = sum(map(len, found))
+        if count != self.frames:
+            raise DatasetError(f"{self.root}: {count} pictures of {camera}, {self.frames} frames")
+        return np.concatenate(found)
 
     @property
     def frames(self) -> int:

@@ -51,5 +51,7 @@ def read_video(path: Path) -> NDArray[np.uint8]:
     av: Any = importlib.import_module("av")
 
     with av.open(str(path)) as container:
+        # Small pictures: threads of a decoder would take longer to start than to be of use.
+        container.streams.video[0].codec_context.thread_count = 1
         shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     return np.stack(shown)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.safety.table import Condition
-from robots.station.tasks import Images, Observation, Task
+from robots.station.cameras import Images
+from robots.station.tasks import Observation, Task
 
 ENTRY_POINTS = "enpire.drivers"
 
@@ -89,6 +90,10 @@ class Driver(Protocol):
 
     def camera(self) -> Images:
         """Images of the task's cameras, and depth where the task asks for it, by name."""
+        ...
+
+    def pictures(self) -> Images:
+        """What the policy is shown: by `image.NAME`, uint8; of cameras with a `policy` size only."""
         ...
 
     def retracted(self, observation: Observation) -> bool:

@@ -22,7 +22,8 @@ from robots.drivers.base import Capabilities, DriverError, Fault
 from robots.drivers.environments import Notes, Option, Part, hooks_of, notes_folder, read_notes
 from robots.safety.limits import ActionLimits
 from robots.safety.table import Condition
-from robots.station.tasks import Images, Observation, ObservationSpec, Task, TaskError, TaskSpec
+from robots.station.cameras import Images
+from robots.station.tasks import Observation, ObservationSpec, Task, TaskError, TaskSpec
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +175,9 @@ class GymnasiumDriver:
         return self._fault
 
     def camera(self) -> Images:
+        return {}
+
+    def pictures(self) -> Images:
         return {}
 
     def retracted(self, observation: Observation) -> bool:

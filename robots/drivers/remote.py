@@ -19,7 +19,8 @@ from robots.drivers.base import Capabilities, DriverError, Fault
 from robots.drivers.mujoco import MujocoDriver
 from robots.safety import health
 from robots.safety.table import Condition
-from robots.station.tasks import Images, Observation, Task
+from robots.station.cameras import Images, thinned
+from robots.station.tasks import Observation, Task
 
 T = TypeVar("T", bound=w.Message)
 
@@ -154,6 +155,9 @@ class RemoteDriver:
         if old is not None:
             self.report(Fault(*old))
         return seen.images
+
+    def pictures(self) -> Images:
+        return thinned(self.camera(), self.task.spec.cameras)
 
     def retracted(self, observation: Observation) -> bool:
         return bool(self._hooks.retracted(observation))

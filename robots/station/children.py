@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.station.tasks import Images, Observation
+from robots.station.cameras import Images
+from robots.station.tasks import Observation
 from robots.wire.records import RecipeArchive
 
 

@@ -228,9 +228,14 @@ class Crew:
         """Keep an episode's course: on disk if it is to be recorded, and as evidence."""
         if trace is None:
             return
+        if self._recorder is not None and (plan.record or self._record_all):
+            self._write(self._recorder, plan, rig, episode, trace)
+        trace.forget_pictures()
         self._evidence(plan.batch_id, episode.index, trace)
-        if self._recorder is None or not (plan.record or self._record_all):
-            return
+
+    def _write(
+        self, recorder: Recorder, plan: BatchPlan, rig: Rig, episode: Episode, trace: Trace
+    ) -> None:
         name = f"{int(self._clock.wall() * 1000):013d}-{plan.recipe.sha256[:8]}-{episode.index:04d}"
         info = RecordingInfo(
             batch_id=plan.batch_id,
@@ -241,7 +246,7 @@ class Crew:
             label_source="verifier" if rig.driver.capabilities.verifies else "world",
         )
         try:
-            self._recorder.write(name, trace, info)
+            recorder.write(name, trace, info)
         except OSError as error:
             self.send(Noted(level="warning", text=f"recording not written: {error}"))
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.dataset.export import columns_of
+from robots.dataset.export import columns_of, pictures_of
 from robots.drivers.base import load_driver
 from robots.safety.table import Condition
 from robots.station.authority import Authority
@@ -72,10 +72,12 @@ class Demonstrated(NamedTuple):
 
     Attributes:
         columns: For a dataset, by feature name; {} where nothing was done.
+        pictures: What a policy would have been shown, by camera.
     """
 
     episode: Episode
     columns: dict[str, NDArray[Any]]
+    pictures: dict[str, NDArray[np.uint8]]
 
 
 class Seat:
@@ -188,7 +190,7 @@ class Seat:
                 action_source="human",
             )
             columns = columns_of(info, found, self._task.spec)
-        self._finished = Demonstrated(episode, columns)
+        self._finished = Demonstrated(episode, columns, pictures_of(found))
 
     def safety_acted(self, index: int, condition: Condition, action: str) -> None:
         del index

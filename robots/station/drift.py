@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from robots.station import views
+from robots.station.cameras import Images
 from robots.station.children import Sight
 from robots.station.known import Known
 from robots.station.labels import Snapshot, packed, unpacked
 from robots.station.seeds import write_durably
-from robots.station.tasks import Images, Observation
+from robots.station.tasks import Observation
 from robots.wire import codec
 from robots.wire.records import Frozen, Signed
 from robots.wire.signing import SignatureRefused, SigningKey, verify

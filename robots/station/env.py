@@ -14,6 +14,7 @@ from robots.drivers.base import Driver, Fault
 from robots.safety.limits import validated
 from robots.safety.table import RAMP_DOWN_S, Condition
 from robots.station.authority import Authority, MotionStopped
+from robots.station.cameras import Images
 from robots.station.children import Child, ChildFailed, Children, Sight, VerifyChild
 from robots.station.drift import DriftWatch
 from robots.station.glimpses import Glimpses
@@ -21,7 +22,7 @@ from robots.station.judge import Judge
 from robots.station.labels import Snapshot
 from robots.station.motion import Motion
 from robots.station.resetting import Resetter
-from robots.station.tasks import Images, Observation, TaskSpec
+from robots.station.tasks import Observation, TaskSpec
 
 REASONS: dict[Condition, str] = {
     Condition.ACTION_LOST: "policy_timeout",
@@ -68,6 +69,7 @@ class StationEnv:
         self.history: deque[Observation] = deque(maxlen=HISTORY_STEPS)
         self._spec = spec
         self._limits = spec.limits
+        self._pictures = any(each.policy for each in spec.cameras)
         self._authority = authority
         self._children = children
         self._verifier: VerifyChild | None = None
@@ -141,6 +143,13 @@ class StationEnv:
         if self.motion.time_s >= self._spec.episode_limit_s:
             return self._failed(Condition.EPISODE_LIMIT)
         return observation, 0.0, False, False, {}
+
+    @property
+    def shown(self) -> Observation:
+        """What the policy sees now: the observation, with pictures where the task gives it any."""
+        if not self._pictures:
+            return self.observation
+        return {**self.observation, **self.driver.pictures()}
 
     def children(self) -> list[Child]:
         """The children that run now."""

@@ -170,19 +170,19 @@ class EpisodeRunner:
         """Run the policy until the environment ends the episode."""
         env, check = self._env, self._authority.check
         step, driver, motion = env.step, env.driver, env.motion
-        observation = env.observation
+        observation = env.shown
         self._cpu_s += policy.reset(observation)
         while True:
             check(during_policy=True)
             action, cpu_s = policy.act(observation)
             self._cpu_s += cpu_s
-            following, reward, terminated, truncated, info = step(action, cpu_s)
+            _, reward, terminated, truncated, info = step(action, cpu_s)
             self._steps += 1
             if trace is not None and action is not None and "condition" not in info:
                 trace.add(motion.time_s, observation, action, driver.setpoint())
-            observation = following
             if terminated or truncated:
                 break
+            observation = env.shown
         if reward > 0.0:
             return _Result(Outcome.SUCCESS, info["reason"])
         condition: Condition | None = info.get("condition")

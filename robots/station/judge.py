@@ -8,9 +8,10 @@ every step once it has said yes, until it has said so often enough in a row.
 from collections.abc import Callable
 
 from robots.drivers.base import Driver
+from robots.station.cameras import Images
 from robots.station.children import Sight
 from robots.station.labels import Snapshot
-from robots.station.tasks import Images, Observation, TaskSpec
+from robots.station.tasks import Observation, TaskSpec
 
 LONGEST_WAIT_S = 4.0
 """Negative verdicts on a scene that nothing touches are asked again at twice the wait each time, up

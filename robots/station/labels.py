@@ -18,8 +18,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.station.cameras import Images
 from robots.station.seeds import load_secret, write_durably
-from robots.station.tasks import Images, Observation, Task
+from robots.station.tasks import Observation, Task
 from robots.wire.records import Frozen
 from robots.wire.station_replies import LabelCounts
 

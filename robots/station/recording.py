@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.station.cameras import PICTURE, numbers
 from robots.station.tasks import Observation
 from robots.wire.records import Episode
 
@@ -39,7 +40,7 @@ class Moment(NamedTuple):
 
 
 class Trace:
-    """Steps of one episode, as they were.
+    """Steps of one episode, as they were; pictures only where each step is kept.
 
     Args:
         every: Keep each n-th step.
@@ -82,7 +83,8 @@ class Trace:
         """Take a step: the policy saw `observation`, asked for `action`, got `setpoint`."""
         if self._seen % self._every == 0:
             self._times.append(time_s)
-            self._observations.append(observation)
+            whole = self._every == 1
+            self._observations.append(observation if whole else numbers(observation))
             self._actions.append(action)
             self._setpoints.append(list(setpoint))
         self._seen += 1
@@ -94,8 +96,15 @@ class Trace:
         if self._scene is not None and steps:
             self.moments.append(Moment(steps, time_s, self._scene()))
 
+    def forget_pictures(self) -> None:
+        """Keep numbers only: pictures are for a recording, and many episodes are evidence."""
+        self._observations = [numbers(each) for each in self._observations]
+
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Columns by name, one row a kept step: time_s, observation.KEY, action, executed."""
+        """Columns by name, one row a kept step: time_s, observation.KEY, action, executed.
+
+        A picture is `observation.image.NAME`, (steps, height, width, 3), uint8.
+        """
         columns: dict[str, NDArray[Any]] = {"time_s": np.array(self._times)}
         if self._observations:
             for key in self._observations[0]:
@@ -105,9 +114,10 @@ class Trace:
         return columns
 
     def rows(self) -> list[dict[str, list[float]]]:
-        """The same as plain numbers, for evidence on the wire."""
+        """The same as plain numbers, without pictures, for evidence on the wire."""
         columns = self.arrays()
-        names = [name for name in columns if columns[name].ndim >= 1]
+        # SAFETY: agents read evidence of sealed episodes too, and see no picture of them.
+        names = [name for name in columns if not name.startswith(f"observation.{PICTURE}")]
         return [
             {name: [float(value) for value in np.ravel(columns[name][row])] for name in names}
             for row in range(len(self._times))

@@ -18,9 +18,10 @@ from robots import skills
 from robots.policy import Knob
 from robots.sandbox import ExitReason, SandboxError
 from robots.station import archive
+from robots.station.cameras import Images
 from robots.station.children import Answer, ChildFailed, Sight
 from robots.station.core import waited_s
-from robots.station.tasks import Images, Observation, Task
+from robots.station.tasks import Observation, Task
 from robots.wire.records import RecipeArchive
 from robots.worker import (
     CallResult,

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.drivers.base import Driver
+from robots.station.cameras import Images
 from robots.station.stills import Positions
-from robots.station.tasks import Images
 
 STILL = 1e-4
 """Largest change of a simulated joint (m, rad) and of a set-point that counts as none: a world that

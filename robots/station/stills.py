@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.station.cameras import CameraSpec
 from robots.station.png import png
 from robots.station.recording import Moment
 from robots.station.rollout import Rig
-from robots.station.tasks import CameraSpec, Task
+from robots.station.tasks import Task
 from robots.wire.commands import GetFrames
 from robots.wire.reception import Refused
 from robots.wire.records import Episode

@@ -23,15 +23,13 @@ from numpy.typing import NDArray
 
 from robots import world
 from robots.safety.limits import ActionLimits
+from robots.station.cameras import CameraSpec, read_camera
 
 # MuJoCo ships no type information.
 MjModel = Any
 MjData = Any
 
 Observation = dict[str, NDArray[Any]]
-Images = dict[str, NDArray[Any]]
-"""By camera: uint8, height x width x 3; by NAME_depth: float32 metres, height x width."""
-
 BUILT_IN = Path(__file__).resolve().parents[1] / "tasks"
 ENTRY_POINTS = "enpire.tasks"
 
@@ -46,15 +44,6 @@ class ObservationSpec(msgspec.Struct, frozen=True):
     key: str
     shape: tuple[int, ...]
     unit: str = ""
-
-
-class CameraSpec(msgspec.Struct, frozen=True):
-    """One camera, in pixels; `depth` adds an image NAME_depth of metres along the view."""
-
-    name: str
-    height: int
-    width: int
-    depth: bool = False
 
 
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -378,15 +367,7 @@ class _Reader:
             limits=self.limits(),
             debounce_frames=int(success.get("debounce_frames", 3)),
             verify_period_s=float(success.get("verify_period_s", 0.5)),
-            cameras=tuple(
-                CameraSpec(
-                    table["name"],
-                    int(table["height"]),
-                    int(table["width"]),
-                    table.get("depth", False) is True,
-                )
-                for table in content.get("cameras", [])
-            ),
+            cameras=tuple(read_camera(table) for table in content.get("cameras", [])),
             tube=self.tube(math.prod(action["shape"])),
             approval_tool=str(content.get("approval", {}).get("tool", "")),
         )

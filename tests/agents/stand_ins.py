@@ -277,6 +277,7 @@ class SupervisorStandIn:
         self.asked: Counter[str] = Counter()
         self.nominated: Counter[str] = Counter()
         self.silent = False
+        self.refuses = ""
         self.champion_rate = 0.0
         self.best = 0.0
         self.adopted = 0
@@ -331,6 +332,8 @@ class SupervisorStandIn:
                 return CandidateReceipt(idea_id=idea_id, state="PROPOSED")
             case c.SubmitCandidate():
                 idea_id = command.idea.idea_id
+                if self.refuses:
+                    raise Refused(self.refuses)
                 if idea_id not in self.queued:
                     self.queued[idea_id] += 1
                     self.journal.append(

@@ -3,6 +3,7 @@
 Loop, journal, gateway, sandbox and bench are the real ones; the provider is a stand-in.
 """
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from robots.wire.signing import SigningKey
 from robots.wire.sqlite_journal import read_rows
 from tests.agents.providers import Call, Provider, Turn
 from tests.agents.test_models import spoken_turns
+from tests.agents.test_seeing import IMAGES
 from tests.robots.bench.reaching import reach
+from tests.robots.station.sighted import CAMERA
 
 KEY = "sk-of-the-host-alone"
 SOUND, WORSE, BETTER = "distance < 0.01", "distance < 0.05", "distance < 0.012"
@@ -68,11 +71,22 @@ class Bench:
         self.key = folder / "key"
         self.key.write_text(KEY)
 
+    def add_camera(self) -> None:
+        """One that sees the scene; the test task has none of its own."""
+        with (self.task / "task.toml").open("a") as file:
+            file.write(f"\n{CAMERA}")
+
     def verifier(self) -> str:
         return (self.task / "verify.py").read_text()
 
     async def works(
-        self, turns: list[Turn], person: Beside, budget: int = 100_000, said: int = 0
+        self,
+        turns: list[Turn],
+        person: Beside,
+        budget: int = 100_000,
+        said: int = 0,
+        *,
+        sees: bool = True,
     ) -> tuple[Outcome, Provider]:
         def script(_: int, body: dict[str, Any]) -> Turn:
             if "messages" in body:
@@ -93,6 +107,7 @@ class Bench:
             model="",
             budget_tokens=budget,
             provider=ProviderSettings(base_url=provider.url, key_file=str(self.key)),
+            sees=sees,
         )
         try:
             return await assist(wanted, self.home, person), provider
@@ -171,6 +186,92 @@ async def test_a_worsened_verifier_is_improved_and_taken_over_on_a_yes_alone(tmp
     assert KEY not in json.dumps(provider.requests)
     # What a person says is heard once, as the tool's answer.
     assert json.dumps(provider.requests[-1]).count("12 mm is not the criterion") == 1
+
+
+@pytest.mark.parametrize("kind", ["anthropic", "openai"])
+async def test_a_model_that_sees_is_shown_what_the_verifier_got_wrong(tmp_path, kind):
+    bench = Bench(tmp_path, kind)
+    bench.add_camera()
+    turns = [
+        turn(("score", {"of": "task", **FEW})),
+        turn(
+            ("score", {"of": "task", **FEW, "pictures": 1}),
+            ("score", {"of": "task", **FEW, "pictures": 0}),
+        ),
+        turn(("score", {**FEW, "camera": "behind"}), ("ask", {"question": "Is this so?"})),
+        turn(FINISH),
+    ]
+    gone = Beside(None)
+    _, provider = await bench.works(turns, gone)
+
+    # Two near misses were accepted; a scene drawn again by its seed is the same picture.
+    first, second = IMAGES[bench.kind](provider.requests[1])
+    assert base64.b64decode(first).startswith(b"\x89PNG")
+    assert first != second
+    assert IMAGES[bench.kind](provider.requests[2]) == [first, second, first]
+    told = gone.results()
+    assert "picture 1: near_miss accepted" in told
+    assert "picture 2: near_miss accepted" in told
+    assert "refused: unknown_camera: behind; there are" in told
+    # On record are hashes, and what is sent after a restart is the same.
+    assert first not in json.dumps([str(each) for each in bench.rows("a1", "agent")])
+    _, again = await bench.works(turns, Beside("yes"), said=3)
+    assert IMAGES[bench.kind](again.requests[0]) == [first, second, first]
+
+
+async def test_pictures_of_a_call_cut_short_by_a_restart_are_sent_with_its_answer(bench):
+    bench.add_camera()
+    turns = [
+        turn(("score", {"of": "task", **FEW}), ("ask", {"question": "Is this so?"})),
+        turn(FINISH),
+    ]
+    gone = Beside(None)
+    first, _ = await bench.works(turns, gone)
+    assert not first.finished, gone.lines
+
+    # The answer is on record, the message that holds it is not yet.
+    back = Beside("yes")
+    outcome, provider = await bench.works(turns, back, said=1)
+    assert outcome.finished, back.lines
+
+    assert len(IMAGES[bench.kind](provider.requests[0])) == 2
+    assert "picture 2: " in back.results()
+
+
+async def test_a_model_that_sees_nothing_is_given_the_words_alone(bench):
+    bench.add_camera()
+    person = Beside()
+    _, provider = await bench.works(
+        [turn(("score", {"of": "task", **FEW})), turn(FINISH)], person, sees=False
+    )
+    assert IMAGES[bench.kind](provider.requests[1]) == []
+    assert "wrong: near_miss accepted" in person.results()
+    assert "picture" not in person.results()
+
+
+async def test_labels_of_the_task_are_in_no_view_of_the_model(bench):
+    labels = bench.home / "environments" / "reach" / "labels" / "held_out"
+    labels.mkdir(parents=True)
+    (labels / "one.label").write_text("a held-out scene")
+    person = Beside()
+    look = f"cat {labels}/one.label; find / -name '*.label' 2>/dev/null; echo looked"
+    await bench.works(
+        [
+            turn(
+                ("list_files", {}),
+                ("shell", {"command": look}),
+                ("read_file", {"path": str(labels / "one.label")}),
+                ("read_file", {"path": "results/../../../environments/reach/labels/held_out/one.label"}),
+            ),
+            turn(FINISH),
+        ],
+        person,
+    )  # fmt: skip
+
+    [shell] = [line for line in person.lines if "looked" in line and line.startswith("result: ")]
+    assert "/one.label\n" not in shell
+    assert "a held-out scene" not in person.results()
+    assert sum(line.startswith("result: refused") for line in person.lines) == 2
 
 
 async def test_only_reset_and_verifier_of_the_copy_can_be_written(bench, tmp_path):

@@ -417,6 +417,22 @@ async def test_a_refused_commit_ends_its_idea_with_a_record(fleet: Fleet) -> Non
     assert "oversize" in decision.detail  # type: ignore[union-attr]
 
 
+async def test_an_idea_that_is_refused_twice_at_once_has_one_end(fleet: Fleet) -> None:
+    tools = await scripted(fleet)
+    champion = tools.desk.run.champion
+    assert champion is not None
+    await tools.call(open_idea())
+    await tools.call(t.Commit(idea_id="a1-1", base=champion.commit, files={"extra.py": b"A = 1\n"}))
+    fleet.supervisor.refuses = "not_now: the run is over"
+
+    both = (tools.ideas.hand_in("a1-1"), tools.ideas.hand_in("a1-1"))
+    answers = await asyncio.gather(*both, return_exceptions=True)
+
+    assert [type(each) for each in answers] == [t.ToolRefused, t.ToolRefused]
+    (decision,) = fleet.events(DecisionLearned)
+    assert decision.decision == "refused"  # type: ignore[union-attr]
+
+
 async def test_a_claimed_trial_is_not_opened_twice(fleet: Fleet) -> None:
     tools = await scripted(fleet)
     await tools.call(open_idea(fingerprint="same"))

@@ -16,6 +16,7 @@ from agents.search.trials import BLOCKS, compare_on_blocks
 from agents.search.workbench import BLOCK, SURVEY, Bench
 from agents.tools import calls as t
 from agents.view import Champion, RunView
+from robots.wire import codec
 from robots.wire.records import Counts, Episode, Outcome
 from tests.agents.stand_ins import LEARNED
 from tests.agents.test_search import baseline
@@ -45,6 +46,7 @@ def bench_of(
     on_explore: Callable[[t.Explore], None] = lambda call: None,
     files: dict[str, bytes] = FILES,
     minutes_left: float | None = None,
+    records: dict[str, bytes] | None = None,
 ) -> Bench:
     """A bench on which every other episode of any recipe succeeds."""
 
@@ -74,9 +76,12 @@ def bench_of(
         del timeout_s
         return done()
 
+    records = {} if records is None else records
     desk = SimpleNamespace(
         name="a1",
         run=run,
+        log=SimpleNamespace(records=records),
+        record_backend=records.__setitem__,
         gate=SimpleNamespace(baseline="c0"),
         bench=SimpleNamespace(explored=lambda limit=None: []),
         wait_until=wait_until,
@@ -138,17 +143,40 @@ async def test_what_an_idea_explored_counts_once_although_later_commits_carry_it
     bench = bench_of(run_of(), shared={"c1": text, "c2": text})
 
     peers = await bench.news_of_peers()
-    found = await bench.population(plan(peers=peers))
+    found = await bench.population(plan(heard=peers))
 
-    assert peers == ("c1", "c2")
+    assert peers == 2
     assert [variant.values for variant in found] == [(0.5, 0.5)]
+
+
+async def test_a_plan_knows_after_a_restart_the_surveys_it_knew_before_and_no_later_one() -> None:
+    def shared(idea_id: str, value: float) -> bytes:
+        variant = Variant(primitives=(), places={}, values=(value,))
+        return surveys.write_survey(idea_id, [variant])[surveys.SURVEY_NAME]
+
+    records: dict[str, bytes] = {}
+    origin = {"c5": shared("a2-1", 0.5), "c9": shared("a3-1", 0.9)}
+    first = bench_of(run_of(), shared=origin, records=records)
+    early = plan(heard=await first.news_of_peers())
+    size = len(codec.encode(early))
+
+    # Those that are heard of later come after the others, whatever their commits are called.
+    origin |= {f"b{number}": shared(f"a4-{number}", 0.1) for number in range(50)}
+    late = plan(heard=await bench_of(run_of(), shared=origin, records=records).news_of_peers())
+    again = bench_of(run_of(), shared=origin, records=records)
+
+    assert sorted(v.values for v in await again.population(early)) == [(0.5,), (0.9,)]
+    assert len(await again.population(late)) == 52
+    # Each is on record once, and no plan names them all.
+    assert sorted(each.decode() for each in records.values()) == sorted(origin)
+    assert len(codec.encode(late)) == size
 
 
 async def test_an_agent_does_not_learn_its_own_survey_from_git_again() -> None:
     (text,) = surveys.write_survey("a1-1", [Variant(primitives=(), places={})]).values()
     bench = bench_of(run_of(), shared={"c1": text})
 
-    assert await bench.population(plan(peers=await bench.news_of_peers())) == []
+    assert await bench.population(plan(heard=await bench.news_of_peers())) == []
 
 
 @pytest.mark.parametrize(("rate", "reach"), [(0.5, REACH), (0.9, REACH_TOP)])

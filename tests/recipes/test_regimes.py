@@ -226,14 +226,15 @@ def test_an_expert_asked_about_its_own_episode_says_what_it_did(tmp_path) -> Non
     evaluate.recorded(expert, wanted)
     recordings = [*tmp_path.glob("*.npz")]
     _, played = read_recording(recordings[0])
-    (found,) = labels(recordings, task, expert)
+    ((found, pictures),) = labels(recordings, task, expert)
     cut = [*labels(recordings, task, expert, "hand_position_m", 0.002)]
 
     assert np.allclose(found["action"], played["action"], atol=1e-9)
     assert set(found["action_source"]) == {1}
     # Up to the first label that is farther from the hand, and no further.
     away = np.linalg.norm(found["action"][:, :3] - played["observation.hand_position_m"], axis=1)
-    assert [len(each["action"]) for each in cut] == [int(np.argmax(away > 0.002))]
+    assert pictures == {}
+    assert [len(each["action"]) for each, _ in cut] == [int(np.argmax(away > 0.002))]
 
 
 @pytest.mark.parametrize("regime", ["heuristic", "code_as_policy"])

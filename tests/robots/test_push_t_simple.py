@@ -71,8 +71,20 @@ def test_episodes_start_about_upside_down():
         assert abs(y) <= 0.05
 
 
-def test_success_is_twenty_millimetres_and_ten_degrees():
-    driver = MujocoDriver(load_task("push_t_simple"), 1)
+def test_a_nudge_starts_some_centimetres_beyond_the_bar():
+    driver = MujocoDriver(load_task("push_t_nudge"), 1)
+    for seed in range(30):
+        driver.start_episode(seed)
+        x, y, yaw = driver.reset_target()
+        cos, sin = math.cos(GOAL_POSE[2]), math.sin(GOAL_POSE[2])
+        assert abs(cos * x + sin * y) <= 0.0101
+        assert 0.0499 <= cos * y - sin * x <= 0.0701
+        assert abs(yaw - GOAL_POSE[2]) <= 0.1001
+
+
+@pytest.mark.parametrize("name", ["push_t_simple", "push_t_nudge"])
+def test_success_is_twenty_millimetres_and_ten_degrees(name):
+    driver = MujocoDriver(load_task(name), 1)
 
     def success(dx, dy, turn):
         pose = np.add(GOAL_POSE, (dx, dy, math.radians(turn)))
@@ -85,7 +97,7 @@ def test_success_is_twenty_millimetres_and_ten_degrees():
     assert not success(0.0, 0.0, -10.2)
 
 
-@pytest.mark.parametrize("name", ["push_t", "push_t_simple"])
+@pytest.mark.parametrize("name", ["push_t", "push_t_simple", "push_t_nudge"])
 def test_scenes_are_of_the_kind_that_was_asked_for(name):
     driver, rng = MujocoDriver(load_task(name), 1), np.random.default_rng(1)
     near, beside = [], 0
@@ -105,8 +117,9 @@ def test_scenes_are_of_the_kind_that_was_asked_for(name):
         assert 0.90 < max(near) < 0.935
 
 
-def test_the_verifier_in_its_sandbox_imports_its_base_and_judges_by_its_own_criterion():
-    task = load_task("push_t_simple")
+@pytest.mark.parametrize("name", ["push_t_simple", "push_t_nudge"])
+def test_the_verifier_in_its_sandbox_imports_its_base_and_judges_by_its_own_criterion(name):
+    task = load_task(name)
     driver, rng = MujocoDriver(task, 3), np.random.default_rng(3)
     child = SandboxedChildren(task).verify()
     try:

@@ -13,6 +13,11 @@ from typing import Any
 import numpy as np
 
 
+def states(observation: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """An observation without its pictures."""
+    return {key: value for key, value in observation.items() if not key.startswith("image.")}
+
+
 def see(episode: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> np.ndarray:
     """Numbers at each frame, from that frame and earlier ones only.
 

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
-from features import see  # pyright: ignore[reportMissingImports] - it comes with `base`.
+from features import see, states  # pyright: ignore[reportMissingImports] - from `base`.
 
 HERE = Path(__file__).parent
 
@@ -47,7 +47,7 @@ class Policy:
         self.waiting: list[np.ndarray] = []
 
     def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        self.past.append(observation)
+        self.past.append(states(observation))
         if not self.waiting:
             self.waiting = list(self.decide())
         return self.waiting.pop(0)

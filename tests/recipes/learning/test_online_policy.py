@@ -3,6 +3,7 @@
 import importlib
 import sys
 import tomllib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -53,6 +54,27 @@ def played(tmp_path, monkeypatch):
     yield load
     for module in ("policy", "features"):
         sys.modules.pop(module, None)
+
+
+@pytest.mark.parametrize("raised", [-9.0, 0.0, 9.0])
+def test_what_it_tries_out_is_spread_as_wide_as_the_learners_actor(
+    played, monkeypatch, raised
+) -> None:
+    module, settings, _ = played("online_rl")
+    policy = module.Policy({**KNOBS, "explore": 1.0})
+    done = 4 * settings["chunk"]
+    actor = Actor(3, done, (8,), widest=settings["spread"])
+    with torch.no_grad():
+        actor.net[-1].bias[done:] += raised
+    seen = torch.zeros(1, 3)
+    noise = np.random.default_rng(1).normal(size=done)
+    monkeypatch.setattr(policy, "rng", SimpleNamespace(standard_normal=lambda size: noise[:size]))
+
+    mean, log_std = module.half(actor.net(seen)[0].detach().numpy())
+    middle, log_wide = actor(seen)
+    wanted = torch.tanh(middle + log_wide.exp() * torch.from_numpy(noise))
+
+    assert policy.draw(mean, log_std) == pytest.approx(wanted[0].detach().numpy(), abs=1e-6)
 
 
 @pytest.mark.parametrize(

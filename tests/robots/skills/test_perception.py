@@ -24,7 +24,7 @@ from robots.skills import (
     segment,
     surface,
 )
-from robots.station.tasks import CameraSpec
+from robots.station.cameras import CameraSpec
 
 GREEN = Colour(hue_deg=(90.0, 150.0), saturation=0.4, light=(30, 255))
 RED = Colour(hue_deg=(340.0, 20.0), saturation=0.4, light=(30, 255))
