@@ -16,6 +16,8 @@ from robots.dataset.reader import Dataset
 Array = NDArray[np.float32]
 TAUGHT = frozenset({"demonstration", "human"})
 """Sources that are learned from as demonstrations are: an intervention is one."""
+CUT = "episode_limit"
+"""A station's reason for an episode that ended at its time limit; safety is not in a job's sandbox."""
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +113,8 @@ class Transitions:
 
     A transition begins at every step of an episode, not at each chunk's first alone, and spans a
     chunk: what was done in it, the discounted reward, and what was seen after it. Reward is 1 at
-    success. The end of an episode is an end, also the one at its time limit: the time is seen.
+    success. Where an episode was cut at its time limit, values go on from what was seen last: no
+    policy sees the time, and its task did not end (Pardo et al. 2018, arXiv 1712.00378).
 
     Args:
         inputs: States (steps, numbers) of an episode to what the networks are given.
@@ -137,11 +140,12 @@ class Transitions:
         seen = self._inputs(states)
         left = course.steps - 1 - steps
         over = left < self._chunk
+        cut = not course.success and course.reason == CUT
         rows = {
             "observation": seen,
             "action": self._outputs(states, actions),
             "reward": np.where(over & course.success, self._discount**left, 0.0),
-            "goes_on": ~over,
+            "goes_on": ~over | cut,
             "next_observation": seen[np.minimum(steps + self._chunk, course.steps - 1)],
         }
         taught = np.isin(sources, [SOURCES.index(source) for source in TAUGHT])

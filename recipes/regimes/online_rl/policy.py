@@ -14,8 +14,6 @@ import numpy as np
 from features import see, states  # pyright: ignore[reportMissingImports] - from `base`.
 
 HERE = Path(__file__).parent
-CLOCK_S = 8.0
-"""Time since the episode's start is seen in this unit."""
 
 
 def tensors(content: bytes) -> dict[str, np.ndarray]:
@@ -82,10 +80,8 @@ class Policy:
 def inputs_of(
     episode: dict[str, np.ndarray], settings: dict, scales: dict[str, np.ndarray]
 ) -> np.ndarray:
-    """What the network is given at each frame: `see`, normalised, and the time since the start."""
-    clock = (episode["time_s"] - episode["time_s"][0]) / CLOCK_S
-    seen = (see(episode, settings) - scales["seen_middle"]) / scales["seen_spread"]
-    return np.concatenate((seen, clock), axis=1)
+    """What the network is given at each frame: `see`, normalised."""
+    return (see(episode, settings) - scales["seen_middle"]) / scales["seen_spread"]
 
 
 def half(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,14 +6,15 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed: make setup")
 
 from recipes.learning.courses import Course, Transitions, chunks, course
+from robots.safety.table import Condition
 
 CHUNK, DISCOUNT = 3, 0.9
 
 
-def episode(sources: list[str], *, success: bool) -> Course:
+def episode(sources: list[str], *, success: bool, reason: str = "") -> Course:
     steps = len(sources)
     states = np.arange(2 * steps, dtype=float).reshape(steps, 2)
-    return course(0, states, 10.0 + states, sources, success=success)
+    return course(0, states, 10.0 + states, sources, success=success, reason=reason)
 
 
 def transitions() -> Transitions:
@@ -39,6 +40,17 @@ def test_a_failure_ends_without_a_reward() -> None:
     rows, _ = transitions().of(episode(["rl"] * 5, success=False))
     assert rows["reward"].sum() == 0.0
     assert rows["goes_on"].tolist() == [1, 1, 0, 0, 0]
+
+
+def test_values_go_on_beyond_a_time_limit_and_beyond_nothing_else() -> None:
+    cut, _ = transitions().of(
+        episode(["rl"] * 5, success=False, reason=Condition.EPISODE_LIMIT.value)
+    )
+    assert cut["goes_on"].tolist() == [1, 1, 1, 1, 1]
+    assert cut["reward"].sum() == 0.0
+    assert cut["next_observation"][-1].tolist() == cut["observation"][-1].tolist()
+    stopped, _ = transitions().of(episode(["rl"] * 5, success=False, reason="force_limit"))
+    assert stopped["goes_on"].tolist() == [1, 1, 0, 0, 0]
 
 
 def test_a_chunk_is_taught_if_every_action_of_it_was() -> None:

@@ -34,7 +34,7 @@ def played(tmp_path, monkeypatch):
         for module in ("policy", "features"):
             monkeypatch.delitem(sys.modules, module, raising=False)
         policy = importlib.import_module("policy")
-        seen = 9 * (len(settings["history"]) + 1) + 1
+        seen = 9 * (len(settings["history"]) + 1)
         done = 4 * settings["chunk"]
         torch.manual_seed(0)
         base = Actor(seen, done, (8,), layer_norm=True)
