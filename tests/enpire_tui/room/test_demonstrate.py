@@ -36,6 +36,23 @@ async def until(app: DemonstrateApp, pilot: Pilot[int], *states: str) -> None:
             await pilot.pause(0.01)
 
 
+async def shown(app: DemonstrateApp, pilot: Pilot[int]) -> None:
+    """One demonstration to its end, a key for each step that the reference would take."""
+    await pilot.press("r")
+    await until(app, pilot, room.WAITING)
+    reference = _reference()({"near_rad": 0.05, "step_rad": 0.3})
+    reference.reset({})
+    while app.state == room.WAITING:
+        view = app.view
+        assert view is not None
+        wanted = np.asarray(reference.act(view.observation)) - view.target
+        number = int(np.argmax(np.abs(wanted)))
+        down, up = room.PAIRS[number]
+        far = abs(wanted[number]) > 0.5 * app.steps[number]
+        await pilot.press((up if wanted[number] > 0 else down) if far else "space")
+        await until(app, pilot, room.WAITING, room.READY)
+
+
 @pytest.mark.timeout(600)
 async def test_a_demonstration_by_keys_is_judged_kept_and_learned_from(
     session: demonstrate.Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -43,20 +60,12 @@ async def test_a_demonstration_by_keys_is_judged_kept_and_learned_from(
     app = DemonstrateApp(session)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(app, pilot, room.READY)
-        await pilot.press("r")
-        await until(app, pilot, room.WAITING)
-        reference = _reference()({"near_rad": 0.05, "step_rad": 0.3})
-        reference.reset({})
-        while app.state == room.WAITING:
-            view = app.view
-            assert view is not None
-            wanted = np.asarray(reference.act(view.observation)) - view.target
-            number = int(np.argmax(np.abs(wanted)))
-            down, up = room.PAIRS[number]
-            far = abs(wanted[number]) > 0.5 * app.steps[number]
-            await pilot.press((up if wanted[number] > 0 else down) if far else "space")
-            await until(app, pilot, room.WAITING, room.READY)
-        assert app.said[-1].startswith("success"), app.said
+        tries = 0
+        # A start is drawn anew, and in one of many the time runs out: a person shows it once more.
+        while not app.said or not app.said[-1].startswith("success"):
+            tries += 1
+            assert tries < 6, app.said
+            await shown(app, pilot)
         # Another one, ended at once: judged, and not kept.
         await pilot.press("r")
         await until(app, pilot, room.WAITING)
@@ -65,7 +74,7 @@ async def test_a_demonstration_by_keys_is_judged_kept_and_learned_from(
         assert app.said[-1] == "failure: policy_ended; not kept"
         await pilot.press("q")
 
-    assert (session.episodes, session.successes, session.kept) == (2, 1, 1)
+    assert (session.episodes, session.successes, session.kept) == (tries + 1, 1, 1)
     columns = Dataset(session.output).columns
     assert {SOURCES[each] for each in columns["action_source"]} == {"human"}
     assert columns["next.success"].sum() == 1
