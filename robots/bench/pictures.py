@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.station.png import png
+from robots.station.png import png, shrunk
 
 SMALL_WIDTH = 320
 
@@ -38,9 +38,7 @@ def small(image: NDArray[Any]) -> Small:
     Args:
         image: As for `write_png`.
     """
-    step = max(1, -(-image.shape[1] // SMALL_WIDTH))
-    shown = image if image.ndim == 3 else _lit(image)
-    kept = np.ascontiguousarray(shown[::step, ::step])
+    kept = shrunk(image if image.ndim == 3 else _lit(image), SMALL_WIDTH)
     return Small(png(kept), kept.shape[1], kept.shape[0])
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robots.station.cameras import CameraSpec
-from robots.station.png import png
+from robots.station.png import png, shrunk
 from robots.station.recording import Moment
 from robots.station.rollout import Rig
 from robots.station.tasks import Task
@@ -44,21 +44,16 @@ Positions = Callable[[], NDArray[np.float64]]
 
 def frame_size(camera: CameraSpec) -> tuple[int, int]:
     """Height and width of a camera's picture in an approval."""
-    step = _step(camera.width)
+    step = max(1, -(-camera.width // FRAME_WIDTH))
     return -(-camera.height // step), -(-camera.width // step)
 
 
 def frame_of(name: str, image: NDArray[np.uint8]) -> CameraFrame:
     """A camera's picture for an approval: every so many pixels of what the verifier sees."""
-    step = _step(image.shape[1])
-    small = np.ascontiguousarray(image[::step, ::step])
+    small = shrunk(image, FRAME_WIDTH)
     return CameraFrame(
         camera=name, width=small.shape[1], height=small.shape[0], rgb=small.tobytes()
     )
-
-
-def _step(width: int) -> int:
-    return max(1, -(-width // FRAME_WIDTH))
 
 
 def chosen(moments: Sequence[Moment], asked: GetFrames) -> list[Moment]:
